@@ -36,12 +36,16 @@ CREATE TYPE pgqueue.job_options AS (
 	label text,
 	durability text,
 	traceparent text,
-	limit_key text
+	limit_key text,
+	after pgqueue.handle[],
+	on_parent_failure text,
+	batch bigint
 );
 
 COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value';
 
 CREATE TYPE pgqueue.job_state AS ENUM (
+    'waiting',
     'queued',
     'running',
     'succeeded',
@@ -83,10 +87,11 @@ COMMENT ON TYPE pgqueue.message_kind IS 'A job is an SQL string that pgqueue run
 CREATE TYPE pgqueue.message_state AS ENUM (
     'ready',
     'delayed',
-    'claimed'
+    'claimed',
+    'waiting'
 );
 
-COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a finished one has no row';
+COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a finished one has no row. waiting: for the end of other jobs';
 
 CREATE TYPE pgqueue.result_kept AS ENUM (
     'none',
@@ -207,7 +212,8 @@ COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or 
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._are_notices(notices jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -308,6 +314,11 @@ CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_dependants(ids bigint[], causes bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -371,6 +382,11 @@ CREATE FUNCTION pgqueue._check_cron_database(database text) RETURNS void
 CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_dependencies(max_count integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
     LANGUAGE plpgsql
@@ -900,6 +916,11 @@ COMMENT ON TABLE pgqueue.task_group IS 'Groups of Celery tasks that were saved';
 CREATE FUNCTION pgqueue._delete_task_group(group_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
 
+CREATE FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -973,6 +994,11 @@ CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp wi
 
 CREATE FUNCTION pgqueue._duration_bounds() RETURNS double precision[]
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._end_batch_if_done(batch_id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1181,6 +1207,11 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DE
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._find_schedule(owner oid, name text) RETURNS pgqueue.schedule
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1219,6 +1250,10 @@ CREATE FUNCTION pgqueue._fleet_lease() RETURNS interval
 
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_batches(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._forget_cron_run() RETURNS trigger
@@ -1437,6 +1472,10 @@ CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1651,6 +1690,10 @@ CREATE FUNCTION pgqueue._make_background_role() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._make_batch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1777,6 +1820,10 @@ CREATE FUNCTION pgqueue._number_as_name(id bigint) RETURNS text
 
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._open_batch(role oid, batch_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._options(queue text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text) RETURNS pgqueue.job_options
@@ -1997,6 +2044,10 @@ CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text DEFAU
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._release_dependant(job_id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2341,6 +2392,22 @@ CREATE FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_opt
 
 ;
 
+CREATE FUNCTION pgqueue._settle_batch(batch_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settle_child(child bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
+
 CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2630,6 +2697,10 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._write_end(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._write_job_log(lines jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2642,6 +2713,9 @@ CREATE FUNCTION pgqueue.backlog(queue text, max_count integer DEFAULT 10000) RET
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off';
+
+CREATE FUNCTION pgqueue.batch(label text DEFAULT NULL::text, on_success text DEFAULT NULL::text, on_failure text DEFAULT NULL::text, on_end text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2660,10 +2734,10 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
 CREATE FUNCTION pgqueue.discard_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE sql;
 
-CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
@@ -2689,7 +2763,7 @@ CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestam
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
@@ -2795,7 +2869,7 @@ CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
@@ -2861,6 +2935,73 @@ COMMENT ON COLUMN pgqueue.attempts.error_hint IS 'The same of the HINT. NULL: no
 
 COMMENT ON COLUMN pgqueue.attempts.error_context IS 'The same of the CONTEXT. NULL: none, or the role is not a member of the submitter';
 
+ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueue.batch (
+    id bigint DEFAULT nextval('pgqueue.message_id_seq'::regclass) NOT NULL,
+    owner oid NOT NULL,
+    label text,
+    on_success text,
+    on_failure text,
+    on_end text,
+    settings jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    succeeded bigint,
+    failed bigint,
+    CONSTRAINT batch_counts_what_has_ended CHECK (((ended_at IS NULL) = (num_nulls(succeeded, failed) = 2)))
+);
+
+COMMENT ON TABLE pgqueue.batch IS 'Batches of jobs. A row changes once, when the last job of the batch has ended: there is no counter';
+
+COMMENT ON COLUMN pgqueue.batch.settings IS 'The settings of the session that made it, with which its callbacks run';
+
+CREATE TABLE pgqueue.batch_outcome (
+    batch_id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    has_succeeded boolean NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.batch_outcome IS 'The ended jobs of batches that have not ended. Appended to; the end of a batch counts its rows and deletes them';
+
+CREATE TABLE pgqueue.dependency (
+    parent bigint NOT NULL,
+    child bigint NOT NULL,
+    on_parent_failure text,
+    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
+    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency IS 'Which job (child) waits for the end of which job (parent), and which batch (child) has which unfinished job (parent). The transaction that ends the parent deletes the row';
+
+COMMENT ON COLUMN pgqueue.dependency.child IS 'A job with the state waiting, or a batch: both have their numbers from one sequence';
+
+COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
+
+COMMENT ON COLUMN pgqueue.batches.id IS 'The number of the batch';
+
+COMMENT ON COLUMN pgqueue.batches.label IS 'The caller''s label, which its callbacks have, too; NULL: none';
+
+COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs were added so far';
+
+COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet';
+
+COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run';
+
+COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs have succeeded';
+
+COMMENT ON COLUMN pgqueue.batches.failed IS 'How many jobs have ended without success: failed, canceled or expired';
+
+COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last job ended. NULL: the batch is open, and jobs can be added';
+
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
     START WITH 1
@@ -2895,6 +3036,23 @@ COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text; NULL: none
 COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs or sessions the value applies to; NULL: it applies to all roles';
 
 COMMENT ON COLUMN pgqueue.configuration.source IS 'Where the value comes from: queue or table (pgqueue.configure), role (ALTER ROLE), database (ALTER DATABASE), server (ALTER ROLE ALL) or default';
+
+CREATE TABLE pgqueue.dependency_check (
+    id bigint NOT NULL,
+    parent bigint NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency_check IS 'Jobs whose ends may have missed a dependency, since neither transaction saw the other, and batches that could not be ended because a job was just being added. Upkeep looks at each until that is excluded';
+
+ALTER TABLE pgqueue.dependency_check ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.dependency_check_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -3076,7 +3234,7 @@ COMMENT ON TABLE pgqueue.job_log_line_default IS 'Has the lines that are written
 
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
-COMMENT ON COLUMN pgqueue.jobs.state IS 'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+COMMENT ON COLUMN pgqueue.jobs.state IS 'waiting (for the end of other jobs), queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
 
 COMMENT ON COLUMN pgqueue.jobs.queue IS 'The queue of the job';
 
@@ -3127,6 +3285,8 @@ COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL
 COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.retried_from IS 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
+
+COMMENT ON COLUMN pgqueue.jobs.parents IS 'Of a waiting job: the first 100 jobs for whose end it waits. NULL: it does not wait for others';
 
 CREATE TABLE pgqueue.limit_holder (
     id bigint NOT NULL,
@@ -3216,15 +3376,6 @@ COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often the reason is un
 
 COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was reclaimed, which counted, before its worker could report that';
 
-ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME pgqueue.message_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 CREATE UNLOGGED TABLE pgqueue.nonce (
     nonce bigint NOT NULL,
     made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -3295,6 +3446,8 @@ COMMENT ON COLUMN pgqueue.queues.consumers IS 'How many registered workers and o
 COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no durability: sync or async';
 
 COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
+
+COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs wait for the end of other jobs';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
@@ -3589,6 +3742,8 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -3606,6 +3761,12 @@ ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_i
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY pgqueue.batch_outcome
+    ADD CONSTRAINT batch_outcome_pkey PRIMARY KEY (batch_id, job_id);
+
+ALTER TABLE ONLY pgqueue.batch
+    ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (id);
 
@@ -3620,6 +3781,12 @@ ALTER TABLE ONLY pgqueue.compat
 
 ALTER TABLE ONLY pgqueue.configured
     ADD CONSTRAINT configured_pkey PRIMARY KEY (queue, setting, role);
+
+ALTER TABLE ONLY pgqueue.dependency_check
+    ADD CONSTRAINT dependency_check_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.dependency
+    ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -3737,6 +3904,10 @@ CREATE INDEX attempt_id ON pgqueue.attempt USING btree (id, attempt);
 
 COMMENT ON INDEX pgqueue.attempt_id IS 'pgqueue.attempts: those of a job';
 
+CREATE INDEX batch_ended_at ON pgqueue.batch USING btree (COALESCE(ended_at, created_at));
+
+COMMENT ON INDEX pgqueue.batch_ended_at IS 'pgqueue._forget_batches: what is older than the retention';
+
 CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
 COMMENT ON INDEX pgqueue.binding_declared_by IS 'pgqueue._require_room: how many a role has';
@@ -3752,6 +3923,10 @@ COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings
 CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: expired chords';
+
+CREATE INDEX dependency_child ON pgqueue.dependency USING btree (child, parent);
+
+COMMENT ON INDEX pgqueue.dependency_child IS 'pgqueue._settle_child: whether a job still waits, and whether a batch has unfinished jobs';
 
 CREATE INDEX exchange_declared_by ON pgqueue.exchange USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
@@ -3901,6 +4076,8 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.batch_order FOR EACH ROW EXECUTE FUNCTION pgqueue._make_batch();
+
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_order();
@@ -3924,6 +4101,10 @@ ALTER TABLE pgqueue.activity ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.attempt ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.batch ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.batch_outcome ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.binding ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
@@ -3933,6 +4114,10 @@ ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.configured ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.dependency ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.dependency_check ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true);
 
@@ -4145,6 +4330,8 @@ GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._cancel_dependants(ids bigint[], causes bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) TO pgqueue_user;
 
@@ -4225,6 +4412,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_use
 
 REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
@@ -4500,6 +4689,9 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._held_key(id bigint, token bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
@@ -4533,6 +4725,8 @@ REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until times
 REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._end_batch_if_done(batch_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
@@ -4645,6 +4839,8 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
@@ -4671,6 +4867,8 @@ GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_batches(ended_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_cron_run() FROM PUBLIC;
 
@@ -4797,6 +4995,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_own_row(xmin xid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
@@ -4930,6 +5130,8 @@ REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._make_batch() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
@@ -5012,6 +5214,8 @@ REVOKE ALL ON FUNCTION pgqueue._number_as_name(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._number_as_name(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._open_batch(role oid, batch_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) TO pgqueue_user;
@@ -5177,6 +5381,8 @@ GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._release_dependant(job_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
@@ -5414,6 +5620,12 @@ GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) 
 REVOKE ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._settle_batch(batch_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_child(child bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
@@ -5648,6 +5860,8 @@ REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, le
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._write_end(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) TO pgqueue_worker;
 
@@ -5658,6 +5872,9 @@ REVOKE ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) FROM PUBLI
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.batch(label text, on_success text, on_failure text, on_end text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.batch(label text, on_success text, on_failure text, on_end text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
@@ -5686,11 +5903,11 @@ REVOKE ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, 
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -5708,8 +5925,8 @@ REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
@@ -5815,8 +6032,8 @@ GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_a
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;
@@ -5840,6 +6057,23 @@ GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_admin;
+
+GRANT INSERT(label) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_success) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_failure) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_end) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT SELECT(id) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
@@ -5984,6 +6218,10 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
 CREATE VIEW pgqueue.attempts (id bigint, attempt integer, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, worker text, sqlstate text, error text, error_detail text, error_hint text, error_context text) WITH (security_barrier=true);
 
+CREATE VIEW pgqueue.batch_order (role oid, label text, on_success text, on_failure text, on_end text, settings jsonb, id bigint);
+
+CREATE VIEW pgqueue.batches (id bigint, label text, total bigint, waiting bigint, running bigint, succeeded bigint, failed bigint, ended_at timestamp with time zone) WITH (security_barrier=true);
+
 CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
@@ -6006,7 +6244,7 @@ CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notic
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 
-CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
+CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[]) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 
@@ -6030,7 +6268,7 @@ CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WIT
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer) WITH (security_barrier=true);
+CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer, waiting bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 

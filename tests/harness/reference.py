@@ -132,6 +132,7 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "schedule_runs",
         "configuration",
         "limits",
+        "batches",
         "slow",
         "fleets",
         "fleet_processes",

@@ -107,6 +107,8 @@ NOBODYS = {
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
+    "_write_end", "_release_dependant", "_settle_child", "_cancel_dependants", "_settle_dependants", "_is_own_row", "_find_parents",
+    "_check_dependencies", "_open_batch", "_end_batch_if_done", "_settle_batch", "_forget_batches", "_make_batch",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
@@ -256,6 +258,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
 
     # What nobody may read, what has no rows, and sums.
     assert open_views == [
+        ("batch_order",),
         ("configuring",),
         ("declaration",),
         ("dispatch",),
@@ -392,6 +395,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
 
     assert rights == []
     assert columns == [
+        ("pgqueue.batch_order", "INSERT"),
         ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),

@@ -30,6 +30,7 @@ USER_FUNCTIONS = [
     "schedule",
     "schedule_task",
     "alter_schedule",
+    "batch",
 ]
 #: For users, and for administrators with what is others'.
 SHARED_FUNCTIONS = [
@@ -76,6 +77,7 @@ VIEWS = [
     "schedule_runs",
     "configuration",
     "limits",
+    "batches",
     "slow",
     "fleets",
     "fleet_processes",
@@ -84,7 +86,8 @@ SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
     "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null, "
-    "limit_key text = null",
+    "limit_key text = null, after pgqueue.handle[] = null, on_parent_failure text = 'cancel', batch bigint = null",
+    "batch": "label text = null, on_success text = null, on_failure text = null, on_end text = null",
     "result": "handle pgqueue.handle",
     "wait": "handle pgqueue.handle, timeout interval = null",
     "cancel": "handle pgqueue.handle, grace interval = '00:00:00'",
@@ -188,6 +191,7 @@ RETURNS = {
     "retry_jobs": "bigint",
     "discard_jobs": "bigint",
     "cancel_jobs": "bigint",
+    "batch": "bigint",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 
@@ -394,7 +398,7 @@ def test_the_internal_functions_of_each_part_are_granted_to_it_alone(owner):
 def test_the_states_of_a_job_are_those_that_are_promised(owner):
     states = fetch_value(owner, "select enum_range(null::pgqueue.job_state)::text[]")
 
-    assert states == ["queued", "running", "succeeded", "failed", "canceled", "expired"]
+    assert states == ["waiting", "queued", "running", "succeeded", "failed", "canceled", "expired"]
 
 
 def test_the_handle_is_the_pair_that_is_promised(owner):

@@ -63,9 +63,12 @@ create or replace function pgqueue_run.finish_job(id bigint, token bigint, row_c
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- A plan that was made while the table of dependants was empty would read all of it later.
+  set enable_seqscan = off
 as $$
 declare
   said pgqueue.activity;
+  has_dependants boolean;
 begin
   -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
   if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
@@ -84,9 +87,13 @@ begin
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
          nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
          m.retried_from
-  from gone m;
+  from gone m
+  -- The row of the job is locked since it began, so this sees all that was committed until then (pgqueue._check_dependencies).
+  returning exists (select from pgqueue.dependency d where d.parent = finish_job.id) or current_setting('transaction_isolation') not like 'read %' into has_dependants;
   if not found then
     perform pgqueue._claim_lost(id);
+  elsif has_dependants then
+    perform pgqueue._settle_dependants(array[id], true);
   end if;
   -- This check comes last, when the history is written. The canceling session looks 10 ms after its request was committed, whether the job
   -- still runs. A job that has ended by then has found the request here, and a job that began later has seen it.

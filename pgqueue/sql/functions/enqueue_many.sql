@@ -64,7 +64,7 @@ begin
     perform pgqueue._require_login(quote_ident(current_user)::regrole);
   end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when due_at is null then 'ready' else 'delayed' end;
+  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
@@ -77,7 +77,7 @@ begin
   end if;
   job_settings := pgqueue._settings_of_job(settings, options);
   options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
-  if unique_keys is null and rows is null then
+  if unique_keys is null and rows is null and options.after is null and options.batch is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
@@ -121,6 +121,9 @@ begin
       order by s.n
     ) j;
   end if;
+  if added_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
+    perform pgqueue._depend(added_ids, added_cookies, options);
+  end if;
   perform pgqueue._wake_for(options.queue, due_at);
 end
 $$;
@@ -132,16 +135,18 @@ create or replace function pgqueue.enqueue_many(sql text[], params text[] defaul
                                      delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
                                      unique_keys text[] default null, label text default null, durability text default null,
-                                     keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null)
+                                     keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null,
+                                     after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null)
   returns setof pgqueue.handle
   language plpgsql volatile
 as $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key)::pgqueue.job_options, unique_keys, rows);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch)::pgqueue.job_options, unique_keys, rows);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text)
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint)
   is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
-grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text) to pgqueue_user;
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint) to pgqueue_user;

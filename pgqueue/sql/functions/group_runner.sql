@@ -237,6 +237,9 @@ begin
     -- Those that are no longer ours end where they run by themselves: there nothing is found.
     raise exception 'the claim of a job of a group was lost' using errcode = 'PQ002';
   end if;
+  if exists (select from pgqueue.dependency d where d.parent = any (finish_group.ids)) or current_setting('transaction_isolation') not like 'read %' then
+    perform pgqueue._settle_dependants(ids, true);
+  end if;
   -- Last, when the history is written: as at the end of one job.
   if exists (select from pgqueue.request r where r.id = any (finish_group.ids) and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';

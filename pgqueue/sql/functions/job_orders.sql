@@ -48,13 +48,13 @@ create or replace function pgqueue._check_job_filters(o pgqueue.job_order)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  states text[] := case o.act when 'cancel_jobs' then '{queued,running}' else '{failed}' end;
+  states text[] := case o.act when 'cancel_jobs' then '{queued,running,waiting}' else '{failed}' end;
 begin
   if num_nonnulls(o.id, o.queue, o.label, o.state, o.sqlstate, o.error, o.since, o.until) = 0 then
     raise exception 'no filter says which jobs' using errcode = '22023', hint = format('Name a queue, a label, an error or a time. For all jobs: state => %L.', states[1]);
   elsif o.state <> all (states) then
     raise exception '% takes no jobs in state "%"', o.act, o.state
-      using errcode = '22023', hint = case o.act when 'cancel_jobs' then 'Jobs that are queued or running are canceled.' else 'Only of jobs that failed is kept what runs them again.' end;
+      using errcode = '22023', hint = case o.act when 'cancel_jobs' then 'Jobs that are waiting, queued or running are canceled.' else 'Only of jobs that failed is kept what runs them again.' end;
   elsif o.sqlstate !~ '^[0-9A-Z]{5}$' then
     raise exception 'sqlstate "%" is not one', o.sqlstate using errcode = '22023', hint = 'It is five digits or capital letters, for example 40P01.';
   elsif o.error = '' then

@@ -61,7 +61,7 @@ begin
   return (m.kind = 'job') = (m.payload is null)
     and (m.payload is not null and m.sql is null and m.settings is null
          or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
-    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.kind = 'job' and m.state = 'waiting' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
     and m.priority between 0 and 9
     and octet_length(m.queue) between 1 and 255
     -- Workers calculate with these: one infinite value would stop every claim of the queue.

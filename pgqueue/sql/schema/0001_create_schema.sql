@@ -39,11 +39,11 @@ grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monit
 create type pgqueue.handle as (id bigint, cookie bigint);
 comment on type pgqueue.handle is 'The number and the secret of a job, which launch, submit and enqueue return';
 
-create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
+create type pgqueue.job_state as enum ('waiting', 'queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
 comment on type pgqueue.job_state is 'The state of a job, as pgqueue.jobs shows it';
 
-create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
-comment on type pgqueue.message_state is 'The state of a message in the queue; a finished one has no row';
+create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed', 'waiting');
+comment on type pgqueue.message_state is 'The state of a message in the queue; a finished one has no row. waiting: for the end of other jobs';
 
 create type pgqueue.message_kind as enum ('job', 'task');
 comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';

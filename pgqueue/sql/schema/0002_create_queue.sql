@@ -13,7 +13,10 @@ create type pgqueue.job_options as (
   label text,
   durability text,
   traceparent text,
-  limit_key text
+  limit_key text,
+  after pgqueue.handle[],
+  on_parent_failure text,
+  batch bigint
 );
 comment on type pgqueue.job_options is 'The options of launch, submit, enqueue and enqueue_many as one value';
 
