@@ -17,6 +17,7 @@ from .celery_patches import group_publishing, kept_tasks
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
 from .recorded_messages import RecordedMessages
+from .step_seals import seal_steps
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..db.caller_transaction import CallerConnection
     from ..db.database import Database
+    from ..sql_signature import Step
     from .envelope import Row
 
 
@@ -105,6 +107,15 @@ class Publisher:
         columns = zip(*messages, strict=True)
         params = dict(zip(OutgoingMessage._fields, map(list, columns), strict=True))
         return int(self._ask("publish_many", params, self._find_caller())[0])
+
+    def seal_steps(self, steps: list[Step]) -> list[Step]:
+        """Return SQL steps as the role has sealed them that publishes here.
+
+        Raises:
+            psycopg.OperationalError: the server could not be reached.
+            PgQueueError: a step is refused.
+        """
+        return seal_steps(self.database, self._find_caller(), steps)
 
     def _find_caller(self, *, is_transient: bool = False) -> CallerConnection | RecordedMessages | None:
         """Return the owner of the transaction to publish in, if there is one.

@@ -35,15 +35,17 @@ def register_encryption(kombu_serialization: ModuleType) -> None:
 
 
 def change_publishing(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` publish in a driver's transaction, add limit keys, and hide encrypted arguments."""
+    """Let `connection=` publish in a driver's transaction, add limit keys, hide encrypted arguments, seal SQL."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
         from .celery_patches.encrypted_tasks import hide_arguments
         from .celery_patches.limited_tasks import add_keys
+        from .celery_patches.sealed_steps import seal_steps
 
         celery_app_amqp.AMQP.Producer = CallerProducer
         add_keys(celery_app_amqp)
         hide_arguments(celery_app_amqp)
+        seal_steps(celery_app_amqp)
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:

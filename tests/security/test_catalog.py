@@ -91,6 +91,7 @@ WORKERS_ONLY = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
+    "_start_sql_task", "_tell_sql_task", "_revoke_sql_tasks",
 }  # fmt: skip
 NOBODYS = {
     "_count_messages",
@@ -113,6 +114,7 @@ NOBODYS = {
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
     "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
     "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
+    "_step_digest", "_sealed_by", "_step_options", "_step_params", "_check_step", "_seal_step", "_end_sql_task", "_fail_sql_task", "_json_value", "_sql_task_value", "_complete_sql_task", "_forget_sql_tasks",
 }  # fmt: skip
 
 
@@ -268,6 +270,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("limiting",),
         ("schedule_order",),
         ("stats",),
+        ("step_order",),
     ]
 
 
@@ -405,6 +408,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),
+        ("pgqueue.step_order", "INSERT"),
     ]
 
 

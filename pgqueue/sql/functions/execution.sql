@@ -39,7 +39,11 @@ begin
           _write_end.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
           _write_end.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
           (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _write_end.command_tags, _write_end.error, m.retried_from, m.snoozes);
-  if detached then
+  if m.kept = 'task' then
+    if _write_end.state <> 'succeeded' then
+      perform pgqueue._fail_sql_task(m, _write_end.state, _write_end.error);
+    end if;
+  elsif detached then
     delete from pgqueue.result r where r.id = m.id;
   elsif m.kept <> 'none' and _write_end.state <> 'succeeded' then
     insert into pgqueue.result (id, seq) values (m.id, 0);
@@ -232,8 +236,12 @@ begin
     perform pgqueue._refuse_result('command tags');
   elsif m.kept <> 'none' then
     perform pgqueue._check_result(columns, rows, output_settings);
-    insert into pgqueue.result (id, seq, columns, rows, output_settings)
-    values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
+    if m.kept = 'task' then
+      perform pgqueue._complete_sql_task(m, row_count, columns, rows);
+    else
+      insert into pgqueue.result (id, seq, columns, rows, output_settings)
+      values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
+    end if;
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
   if has_committed then

@@ -56,8 +56,8 @@ create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled'
 comment on type pgqueue.ending is
   'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane; snoozed: it has committed, and is in the queue again, later';
 
-create type pgqueue.result_kept as enum ('none', 'once', 'many');
-comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+create type pgqueue.result_kept as enum ('none', 'once', 'many', 'task');
+comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result). task: it goes to a Celery task instead';
 
 -- Workers publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;
