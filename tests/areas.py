@@ -29,7 +29,7 @@ AREAS = {
             "integration/test_celery_worker.py", "integration/test_dead_letters.py", "integration/test_durability.py",
             "integration/test_e*.py", "integration/test_failover.py", "integration/test_groups.py",
             "integration/test_in_transaction.py", "integration/test_limited_tasks.py",
-            "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py",
+            "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py", "integration/test_relay*.py", "unit/test_relay*.py",
             "integration/test_server_settings.py", "integration/test_standby.py",
             "integration/test_transport*.py", "isolation/test_declaring.py", "isolation/test_wakeups.py",
             "unit/test_encryption.py", "unit/test_read_ahead.py", "unit/test_claim_buffer.py", "unit/test_broker_url.py",
@@ -37,7 +37,7 @@ AREAS = {
             "unit/test_event_loop_adapter.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
             "unit/test_schedule_instants.py", "unit/test_celery_instants.py", "integration/test_schedules.py", "integration/test_beat.py", "integration/test_django_beat.py",
         ),
-        code=("broker/*.py", "broker/*/*.py"),
+        code=("broker/*.py", "broker/*/*.py", "relay/*.py"),
     ),
     "worker": Area(
         tests=(

@@ -63,6 +63,7 @@ _GROUPS = {
         "scale",
         "set_fleet",
         "remove_fleet",
+        "relay_to",
         "enroll",
         "unenroll",
         "reset_stats",
@@ -134,6 +135,7 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "limits",
         "slow",
         "fleets",
+        "relays",
         "fleet_processes",
     )
     for name in names:

@@ -63,6 +63,7 @@ ADMINISTRATION = {
     "scale",
     "set_fleet",
     "remove_fleet",
+    "relay_to",
     "pause",
     "resume",
     "_knows_queue",
@@ -91,6 +92,7 @@ WORKERS_ONLY = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
+    "_relay_queues", "_has_ready_job", "_note_receipts",
 }  # fmt: skip
 NOBODYS = {
     "_count_messages",
@@ -107,7 +109,7 @@ NOBODYS = {
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
-    "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
+    "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet", "_check_relay", "_forget_receipts",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
     "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
