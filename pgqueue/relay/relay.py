@@ -77,6 +77,8 @@ class Relay:
         self._settling = _Settling()
         self._stop = SelfPipe()
         self._is_stopping = False
+        #: Whether a lane has got room since the last poll.
+        self._has_room = False
         self._routes_at = -math.inf
         self._unknown: set[str] = set()
         self._told_of_jobs: set[str] = set()
@@ -137,6 +139,7 @@ class Relay:
         now = time.monotonic()
         if now >= self._routes_at:
             self._follow_routes(now)
+        self._has_room = False
         poll_at = link.poll()
         for claimed, lane in link.take():
             lane.take(claimed)
@@ -144,8 +147,8 @@ class Relay:
         now = time.monotonic()
         for lane in self._lanes.values():
             lane.step(now)
-        if self.confirmed != before:
-            return  # The next round sends their acks.
+        if self.confirmed != before or self._has_room:
+            return  # The next round sends their acks, and claims.
         due_at = min([poll_at, self._routes_at, *(lane.due_at(now) for lane in self._lanes.values())])
         self._wait(due_at - time.monotonic())
 
@@ -197,6 +200,7 @@ class Relay:
                 logger.warning("SQL jobs wait in queue %s: a relay leaves them to pgqueue worker", queue)
 
     def _call(self) -> None:
+        self._has_room = True
         if self._settling.link is not None:
             self._settling.link.call()
 

@@ -154,7 +154,8 @@ def main(arguments: list[str]) -> int:
         f" exit codes of the relays {codes}"
     )
     print(*(line for line in log.splitlines() if "Traceback" in line or "dead letter" in line), sep="\n")
-    return int(bool(missing or wrong or bad or any(codes)))
+    # One that was started a moment ago has no handler for SIGTERM yet.
+    return int(bool(missing or wrong or bad or not set(codes) <= {0, -15}))
 
 
 def disturb(
