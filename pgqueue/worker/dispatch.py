@@ -74,7 +74,7 @@ class Dispatch:
 
     def jobs_wanted(self, size: int) -> int:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
-        # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
+        # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
         limit, held = self.role_share(size)
         if limit is None:
@@ -93,7 +93,11 @@ class Dispatch:
 
     @property
     def _round(self) -> int:
-        return 2 * self.batch_size.jobs
+        # Short jobs: a claim brings what is run until the next one (20 to 50 ms), and what waits stays long enough for
+        # whole chunks: a chunk is a share of what waits, so that a low stock makes many small and dear calls.
+        # Long jobs: what one worker holds, no other worker that is free can run.
+        size = self.batch_size.jobs
+        return 2 if size == 1 else 4 * size
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""

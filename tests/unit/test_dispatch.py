@@ -99,11 +99,13 @@ def test_there_are_executors_for_what_waits_as_far_as_a_role_may_have_them(dispa
     assert dispatch.executors_wanted(most=4) == 3 + 1
 
 
-def test_a_worker_holds_two_rounds_for_each_executor_and_one_more(dispatch: Dispatch) -> None:
+def test_a_worker_holds_four_rounds_of_short_jobs_for_each_executor_and_two_of_long_ones(dispatch: Dispatch) -> None:
+    assert dispatch.jobs_wanted(size=4) == 4 * 2
+
     dispatch.batch_size.jobs = 5
 
-    assert dispatch.jobs_wanted(size=4) == 4 * 2 * 5
-    assert dispatch.role_share(size=4) == (3 * 2 * 5, {})
+    assert dispatch.jobs_wanted(size=4) == 4 * 4 * 5
+    assert dispatch.role_share(size=4) == (3 * 4 * 5, {})
 
 
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
