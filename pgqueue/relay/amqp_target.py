@@ -31,7 +31,7 @@ _HEARTBEAT_SECONDS = 10
 _WRITE_SECONDS = 30
 _FRAME_OVERHEAD = 1000
 _PUBLISH_ARGUMENTS = "Bssbb"
-#: What py-amqp raises for values that AMQP cannot hold.
+#: The errors of py-amqp for values that AMQP cannot hold.
 _NOT_AMQP = (FrameSyntaxError, struct.error, OverflowError, TypeError, UnicodeError, ValueError)
 
 

@@ -90,7 +90,7 @@ class Intake:
         return f"{describe(self._url)} {self._source}"
 
     def _consume(self) -> None:
-        """Consume over one connection until `stop`. What was not acked is delivered again after an error."""
+        """Consume over one connection until `stop`. Messages that were not acked are delivered again after an error."""
         self._pending.clear()
         with Connection(self._url, heartbeat=10, connect_timeout=5.0) as connection:
             channel = connection.channel()

@@ -19,7 +19,7 @@ DUPLICATE_HEADER = "x-pgqueue-may-be-duplicate"
 _END_HEADER = "pgqueue_end"
 #: By this kombu marks what JSON has no type for.
 _TYPE_MARK = "__type__"
-#: What goes along of a message's properties. The rest describes the delivery here.
+#: The properties that go along. The others describe the delivery here.
 _PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "expiration", "type", "app_id", "timestamp")
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(enum.Enum):
-    """What the target said about a message."""
+    """The answer of a target about a message."""
 
     #: It has it.
     CONFIRMED = enum.auto()
@@ -23,7 +23,7 @@ class Verdict(enum.Enum):
 class Answer(NamedTuple):
     """An answer to one message."""
 
-    #: What `send` returned.
+    #: The number that `send` returned.
     number: int
     verdict: Verdict
     detail: str = ""

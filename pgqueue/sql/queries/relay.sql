@@ -1,4 +1,4 @@
--- What `pgqueue relay` asks.
+-- The queries of `pgqueue relay`.
 
 -- name: list_relays
 select queue, target, exchange, routing_key
