@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 DUPLICATE_HEADER = "x-pgqueue-may-be-duplicate"
 #: The header of a message that only says how a task has ended: it is for workers of pgqueue.
 _END_HEADER = "pgqueue_end"
+_PERSISTENT = 2
 #: By this kombu marks what JSON has no type for.
 _TYPE_MARK = "__type__"
 #: The properties that go along. The others describe the delivery here.
-_PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "expiration", "type", "app_id", "timestamp")
+_PROPERTIES = ("correlation_id", "reply_to", "expiration", "type", "app_id", "message_id")
 
 
 class Unsendable(Exception):
@@ -85,9 +86,10 @@ def to_outgoing(claimed: ClaimedMessage) -> Outgoing:
     else:
         headers.pop(DUPLICATE_HEADER, None)
     own: dict[str, Any] = document["properties"]
-    properties = {name: own[name] for name in _PROPERTIES if own.get(name) is not None}
+    properties: dict[str, Any] = {name: str(own[name]) for name in _PROPERTIES if own.get(name) is not None}
+    properties["delivery_mode"] = int(own.get("delivery_mode") or _PERSISTENT)
     body = document["body"]
-    properties["message_id"] = own.get("message_id") or _identify(headers, claimed.id)
+    properties["message_id"] = properties.get("message_id") or _identify(headers, claimed.id)
     return Outgoing(
         delivery_tag=claimed.delivery_tag,
         queue=claimed.queue,

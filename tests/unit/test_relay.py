@@ -41,7 +41,7 @@ def test_a_message_goes_out_as_it_was_published() -> None:
 
     assert message.body == b"[[1], {}, {}]"
     assert message.headers == {"id": "task-1", "task": "shop.mail", "eta": "2030-01-01T00:00:00+00:00"}
-    assert message.properties == {"correlation_id": "task-1", "message_id": "task-1.1"}
+    assert message.properties == {"correlation_id": "task-1", "message_id": "task-1.1", "delivery_mode": 2}
     assert message.priority == 3
 
 
@@ -57,6 +57,16 @@ def test_a_message_that_was_delivered_before_is_flagged() -> None:
 def test_the_end_of_a_task_is_for_workers_of_pgqueue_only() -> None:
     with pytest.raises(Unsendable, match="only a worker of pgqueue"):
         to_outgoing(claimed(headers={"pgqueue_end": {"state": "REVOKED"}}))
+
+
+def test_properties_have_the_types_of_amqp() -> None:
+    properties = to_outgoing(
+        claimed(properties={"expiration": 5000, "timestamp": "now", "message_id": "mine"})
+    ).properties
+
+    assert properties["expiration"] == "5000"
+    assert properties["message_id"] == "mine"
+    assert "timestamp" not in properties
 
 
 # Routes
