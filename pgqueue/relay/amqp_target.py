@@ -16,6 +16,7 @@ from amqp import spec
 from amqp.exceptions import AMQPError, FrameSyntaxError
 from kombu.connection import Connection
 
+from .gathered_writes import GatheredWrites
 from .outgoing import Unsendable
 from .target import Answer, TargetLost, Verdict
 from .url import describe, scrub
@@ -42,6 +43,7 @@ class AmqpTarget:
         self.name = describe(url)
         self.is_blocked = False
         self._url = url
+        self._writes = GatheredWrites()
         #: It knows the hosts, of which a URL may have several.
         self._hosts = Connection(
             url,
@@ -51,6 +53,7 @@ class AmqpTarget:
                 "on_blocked": self._on_blocked,
                 "on_unblocked": self._on_unblocked,
                 "write_timeout": _WRITE_SECONDS,
+                "frame_writer": self._writes.make_writer,
             },
         )
         self._connection: Any = None
@@ -89,7 +92,7 @@ class AmqpTarget:
         return None if self._connection is None else int(self._connection.sock.fileno())
 
     def send(self, message: Outgoing, address: Address) -> int:
-        """Send a message without waiting for the confirm; return its number.
+        """Send a message with the next `collect`, or earlier, and return its number.
 
         Raises:
             Unsendable: AMQP cannot hold it; nothing was sent.
@@ -106,6 +109,7 @@ class AmqpTarget:
             application_headers=message.headers,
             **message.properties,
         )
+        self._writes.is_gathering = True
         try:
             # Mandatory: the broker returns what reaches no queue, instead of confirming that it has dropped it.
             self._channel.send_method(
@@ -120,12 +124,13 @@ class AmqpTarget:
         return self._number
 
     def collect(self) -> list[Answer]:
-        """Return the confirms that have come, and answer the broker's heartbeat. Never waits.
+        """Send what was kept, return the confirms that have come, and answer the broker's heartbeat. Never waits.
 
         Raises:
             TargetLost: the connection is lost.
         """
         try:
+            self._writes.flush()
             with contextlib.suppress(TimeoutError):
                 while True:
                     self._connection.drain_events(timeout=0)

@@ -69,7 +69,7 @@ class Target(Protocol):
         """Return the descriptor that is readable when answers have come; None: there is none, answers come at once."""
 
     def send(self, message: Outgoing, address: Address) -> int:
-        """Send a message without waiting for the answer; return its number.
+        """Send a message without waiting for the answer, at the latest with the next `collect`; return its number.
 
         Raises:
             Unsendable: the target cannot take it; nothing was sent.
@@ -77,7 +77,7 @@ class Target(Protocol):
         """
 
     def collect(self) -> list[Answer]:
-        """Return the answers that have come. Never waits.
+        """Send what is not sent yet, and return the answers that have come. Never waits for one.
 
         Raises:
             TargetLost: the connection is lost; answers that came before it are lost, too.
