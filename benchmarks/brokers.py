@@ -98,6 +98,16 @@ class RabbitMQ:
         """End the server; its queues stay on the disk."""
         self._server.close()
 
+    def control(self, *arguments: str) -> None:
+        """Run rabbitmqctl on the server.
+
+        Raises:
+            CalledProcessError: it refused.
+        """
+        environment = {**os.environ, **self._environment}
+        program = self._program.with_name("rabbitmqctl")
+        subprocess.run([str(program), *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)
+
     def __enter__(self) -> RabbitMQ:
         # Not left to Erlang, which would start one that nobody ends.
         self._epmd.enter_context(_running(["epmd"], self._folder, self._environment))

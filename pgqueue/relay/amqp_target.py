@@ -7,6 +7,7 @@ are written without waiting, and the confirms are collected when they come.
 from __future__ import annotations
 
 import contextlib
+import socket
 import struct
 import time
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ _CONNECT_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 10
 #: A broker that does not read for so long is given up.
 _WRITE_SECONDS = 30
+#: py-amqp lets the system end a connection on which nothing was read for 1 s, which a broker may do that asks to wait.
+#: Heartbeats find a broker that is gone.
+_SOCKET_SETTINGS = {socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
 _FRAME_OVERHEAD = 1000
 _PUBLISH_ARGUMENTS = "Bssbb"
 #: The errors of py-amqp for values that AMQP cannot hold.
@@ -54,6 +58,7 @@ class AmqpTarget:
                 "on_unblocked": self._on_unblocked,
                 "write_timeout": _WRITE_SECONDS,
                 "frame_writer": self._writes.make_writer,
+                "socket_settings": _SOCKET_SETTINGS,
             },
         )
         self._connection: Any = None

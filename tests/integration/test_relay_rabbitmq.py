@@ -215,6 +215,24 @@ def test_an_exchange_that_is_missing_keeps_the_messages(stack: Stack) -> None:
         channel.exchange_delete("later")
 
 
+def test_a_broker_that_asks_to_wait_is_waited_for_over_the_same_connection(stack: Stack, tmp_path: Path) -> None:
+    """Its memory alarm blocks publishers; more messages are in flight than its socket takes."""
+    with declared(stack.rabbitmq, "blocked") as channel:
+        stack.rabbitmq.control("set_vm_memory_high_watermark", "0.00001")
+        try:
+            stack.relay("--queue", "blocked")
+            stack.db.execute("select pgqueue.send_task('t', queue => 'blocked') from generate_series(1, 3000)")
+            eventually(lambda: stack.db.fetch_value("select count(*) from pgqueue.message where state = 'claimed'") > 0)
+            time.sleep(4)
+            claimed = stack.db.fetch_value("select count(*) from pgqueue.message where state = 'claimed'")
+            assert 0 < claimed <= 1000, "it claims no more than may be on its way"
+        finally:
+            stack.rabbitmq.control("set_vm_memory_high_watermark", "0.4")
+        eventually(lambda: left(stack.db, "blocked") == 0)
+        assert channel.queue_declare("blocked", passive=True).message_count == 3000
+    assert (tmp_path / "0.log").read_text().count("connected to") == 1
+
+
 def test_messages_wait_for_a_broker_that_is_away_and_each_copy_but_one_is_flagged(stack: Stack) -> None:
     db, node = stack.db, stack.rabbitmq
     with Connection(node.url) as connection:
