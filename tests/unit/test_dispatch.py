@@ -55,6 +55,13 @@ def test_jobs_of_the_batch_lane_come_in_chunks_that_leave_the_others_their_share
     assert ids(dispatch.next(size=4, most=4)) == [1, 2]
 
 
+def test_of_many_roles_with_a_few_jobs_each_an_executor_takes_all_that_a_role_has(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 10
+    dispatch.waiting.add([batch_job(n, role) for role in range(20) for n in range(5)])
+
+    assert len(ids(dispatch.next(size=4, most=4))) == 5
+
+
 def test_a_job_of_the_top_level_lane_comes_alone(dispatch: Dispatch) -> None:
     dispatch.batch_size.jobs = 10
     dispatch.waiting.add([top_level_job(1), batch_job(2)])
