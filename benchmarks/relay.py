@@ -23,13 +23,13 @@ from kombu.entity import Queue
 
 from benchmarks.brokers import RabbitMQ
 from benchmarks.setting import setting
+from pgqueue.broker.relay.opening import open_target
+from pgqueue.broker.relay.outgoing import Outgoing
+from pgqueue.broker.relay.relay import Relay, Routing
+from pgqueue.broker.relay.routes import Route
+from pgqueue.broker.relay.target import Address, Answer, Target, Verdict
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.db.database import Database as OwnDatabase
-from pgqueue.relay.opening import open_target
-from pgqueue.relay.outgoing import Outgoing
-from pgqueue.relay.relay import Relay, Routing
-from pgqueue.relay.routes import Route
-from pgqueue.relay.target import Address, Answer, Target, Verdict
 from tests.harness.database import Database
 
 QUEUE = "mail"

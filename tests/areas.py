@@ -37,7 +37,7 @@ AREAS = {
             "unit/test_event_loop_adapter.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
             "unit/test_schedule_instants.py", "unit/test_celery_instants.py", "integration/test_schedules.py", "integration/test_beat.py", "integration/test_django_beat.py",
         ),
-        code=("broker/*.py", "broker/*/*.py", "relay/*.py"),
+        code=("broker/*.py", "broker/*/*.py"),
     ),
     "worker": Area(
         tests=(

@@ -14,9 +14,9 @@ from ..worker.json_log import log_as_json
 from .options import dsn_option, is_on_command_line, listen_dsn_option, log_format_option
 
 if TYPE_CHECKING:
+    from ..broker.relay.relay import Routing
+    from ..broker.relay.target import Target
     from ..db.database import Database
-    from ..relay.relay import Routing
-    from ..relay.target import Target
 
 logger = logging.getLogger("pgqueue.relay")
 
@@ -88,7 +88,7 @@ def relay(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
-    from ..relay.url import find_url
+    from ..broker.relay.url import find_url
 
     if to_url is not None and to_file is not None and is_on_command_line("to_url"):
         raise click.UsageError("--to and --to-file do not go together")
@@ -111,7 +111,7 @@ def relay(
 
 
 def _send_on(database: Database, routing: Routing, window: int) -> None:
-    from ..relay.relay import Relay
+    from ..broker.relay.relay import Relay
 
     relaying = Relay(database, routing, window)
     relaying.stop_at_signals()
@@ -120,7 +120,7 @@ def _send_on(database: Database, routing: Routing, window: int) -> None:
 
 
 def _take_in(database: Database, url: str, queues: tuple[str, ...], into: str | None, window: int) -> None:
-    from ..relay.intake import Intake
+    from ..broker.relay.intake import Intake
 
     if len(queues) != 1 or "*" in queues[0] or "?" in queues[0]:
         raise click.UsageError("--from takes one --queue: the name of a queue of that broker")
@@ -138,10 +138,10 @@ def _route(
     Raises:
         UsageError: the options do not go together.
     """
-    from ..relay.opening import is_amqp, open_target
-    from ..relay.relay import Routing
-    from ..relay.routes import Route
-    from ..relay.url import TargetUrls
+    from ..broker.relay.opening import is_amqp, open_target
+    from ..broker.relay.relay import Routing
+    from ..broker.relay.routes import Route
+    from ..broker.relay.url import TargetUrls
 
     if not queues:
         if exchange is not None or routing_key is not None or is_on_command_line("to_url"):
@@ -166,7 +166,7 @@ def _route(
 
 
 def _warn_of_password(option: str, url: str | None) -> None:
-    from ..relay.url import has_password
+    from ..broker.relay.url import has_password
 
     if url is not None and is_on_command_line(option) and has_password(url):
         logger.warning("the list of processes shows the password of the URL: give it by a file or by the environment")

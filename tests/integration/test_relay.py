@@ -18,14 +18,14 @@ import psycopg
 import pytest
 from kombu import Connection as KombuConnection
 
+from pgqueue.broker.relay.intake import Intake
+from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
+from pgqueue.broker.relay.relay import Relay, Routing
+from pgqueue.broker.relay.routes import Route
+from pgqueue.broker.relay.target import Verdict
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import NotPermitted
-from pgqueue.relay.intake import Intake
-from pgqueue.relay.outgoing import DUPLICATE_HEADER
-from pgqueue.relay.relay import Relay, Routing
-from pgqueue.relay.routes import Route
-from pgqueue.relay.target import Verdict
 from tests.harness import Database, eventually
 from tests.unit.test_relay import FakeTarget
 
@@ -40,7 +40,7 @@ class ConfirmingTarget(FakeTarget):
     def send(self, message: Any, address: Any) -> int:
         number = super().send(message, address)
         if self.verdict is not None:
-            from pgqueue.relay.target import Answer
+            from pgqueue.broker.relay.target import Answer
 
             self.answers.append(Answer(number, self.verdict))
         return number

@@ -17,7 +17,7 @@ from celery import Celery, chord, signature
 from kombu import Connection, Queue
 
 from benchmarks.brokers import RabbitMQ, rabbitmq_program
-from pgqueue.relay.outgoing import DUPLICATE_HEADER
+from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
 from tests.harness import Database, eventually
 
 pytestmark = [

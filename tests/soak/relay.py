@@ -24,7 +24,7 @@ import psycopg
 from kombu import Connection, Queue
 
 from benchmarks.brokers import RabbitMQ, rabbitmq_program
-from pgqueue.relay.outgoing import DUPLICATE_HEADER
+from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
 from tests.harness.database import Database
 from tests.harness.servers import temporary_server
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from pgqueue.broker.job_consumer import ClaimedMessage
+from pgqueue.broker.relay.lane import Lane
+from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
+from pgqueue.broker.relay.routes import Route, assign
+from pgqueue.broker.relay.target import Address, Answer, TargetLost, Verdict
+from pgqueue.broker.relay.url import check_url, describe, has_password, scrub
 from pgqueue.errors import InvalidArgument
-from pgqueue.relay.lane import Lane
-from pgqueue.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
-from pgqueue.relay.routes import Route, assign
-from pgqueue.relay.target import Address, Answer, TargetLost, Verdict
-from pgqueue.relay.url import check_url, describe, has_password, scrub
 
 
 def claimed(number: int = 1, queue: str = "mail", earlier: int = 0, **changes: Any) -> ClaimedMessage:

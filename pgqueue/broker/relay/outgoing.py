@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.utils.json import dumps, loads
 
-from ..broker.envelope import COUNT_HEADER, ETA_HEADER
+from ..envelope import COUNT_HEADER, ETA_HEADER
 
 if TYPE_CHECKING:
-    from ..broker.job_consumer import ClaimedMessage
+    from ..job_consumer import ClaimedMessage
 
 #: The header that says that the same message may have been sent before.
 DUPLICATE_HEADER = "x-pgqueue-may-be-duplicate"

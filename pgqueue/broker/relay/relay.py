@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from ..broker.relay_link import RelayLink
-from ..db.self_pipe import SelfPipe
-from ..errors import PgQueueError
+from ...db.self_pipe import SelfPipe
+from ...errors import PgQueueError
+from ..relay_link import RelayLink
 from .lane import Lane
 from .routes import Route, assign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..db.database import Database
+    from ...db.database import Database
     from .target import Target
 
 logger = logging.getLogger(__name__)

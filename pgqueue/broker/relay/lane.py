@@ -8,15 +8,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..broker.envelope import MALFORMED
-from ..broker.qos import QoS
+from ..envelope import MALFORMED
+from ..qos import QoS
 from .outgoing import Unsendable, to_outgoing
 from .target import TargetLost, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..broker.job_consumer import ClaimedMessage
+    from ..job_consumer import ClaimedMessage
     from .outgoing import Outgoing
     from .routes import Route
     from .target import Target

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from kombu.utils.url import parse_url, sanitize_url
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 
 _MASK = "**"
 

@@ -12,13 +12,13 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.messaging import Consumer
 
-from ..broker.envelope import Row, to_row
-from ..errors import PgQueueError
+from ...errors import PgQueueError
+from ..envelope import Row, to_row
 from .outgoing import DUPLICATE_HEADER
 from .url import describe, scrub
 
 if TYPE_CHECKING:
-    from ..db.database import Database
+    from ...db.database import Database
 
 logger = logging.getLogger(__name__)
 
