@@ -429,6 +429,10 @@ CREATE FUNCTION pgqueue._check_queue(name text, arguments jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_relay(queue text, target text, exchange text, routing_key text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1302,6 +1306,10 @@ CREATE FUNCTION pgqueue._forget_limits() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_receipts() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_scale_requests() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1373,6 +1381,10 @@ CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
 
 CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._has_ready_job(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1829,6 +1841,10 @@ CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._note_receipts(source text, ids text[]) RETURNS SETOF text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._note_roles() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2093,6 +2109,10 @@ CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecess
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text DEFAULT NULL::text) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._relay_queues() RETURNS SETOF text
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2821,6 +2841,10 @@ CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.relay_to(queue text, target text, exchange text DEFAULT NULL::text, routing_key text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.remove_fleet(name text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -3538,6 +3562,44 @@ COMMENT ON COLUMN pgqueue.quotas.max_bindings IS 'The limit of bindings (pgqueue
 
 COMMENT ON COLUMN pgqueue.quotas.counted_at IS 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
 
+CREATE TABLE pgqueue.relay_receipt (
+    source text NOT NULL,
+    message_id text NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.relay_receipt IS 'The ids of messages that `pgqueue relay --from` has taken in, so that one that is delivered again is not stored again. Upkeep forgets them after 7 days';
+
+CREATE TABLE pgqueue.relay_route (
+    queue text NOT NULL,
+    target text NOT NULL,
+    exchange text,
+    routing_key text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT relay_route_exchange_is_at_most_255_bytes CHECK ((octet_length(exchange) <= 255)),
+    CONSTRAINT relay_route_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT relay_route_routing_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255)),
+    CONSTRAINT relay_route_target_is_a_word CHECK ((target ~ '^[a-z][a-z0-9_]{0,30}$'::text))
+);
+
+COMMENT ON TABLE pgqueue.relay_route IS 'Which queues `pgqueue relay` sends on, and to which target. A target is a name: its URL, which may have a password, is known to the relay alone';
+
+COMMENT ON COLUMN pgqueue.relay_route.queue IS 'The name of a queue, or a pattern with * and ?';
+
+COMMENT ON COLUMN pgqueue.relay_route.exchange IS 'The exchange there; NULL: the default exchange, so that the routing key is the name of a queue';
+
+COMMENT ON COLUMN pgqueue.relay_route.routing_key IS 'The routing key there; NULL: the name of the queue';
+
+COMMENT ON COLUMN pgqueue.relays.queue IS 'The name of a queue, or a pattern with * and ?';
+
+COMMENT ON COLUMN pgqueue.relays.target IS 'The name of the broker, whose URL only the relay knows';
+
+COMMENT ON COLUMN pgqueue.relays.exchange IS 'The exchange there; NULL: the default exchange';
+
+COMMENT ON COLUMN pgqueue.relays.routing_key IS 'The routing key there; NULL: the name of the queue';
+
+COMMENT ON COLUMN pgqueue.relays.changed_at IS 'When the route was set';
+
 CREATE TABLE pgqueue.result_default (
     id bigint CONSTRAINT result_id_not_null NOT NULL,
     seq integer CONSTRAINT result_seq_not_null NOT NULL,
@@ -3870,6 +3932,12 @@ ALTER TABLE ONLY pgqueue.queue
 ALTER TABLE ONLY pgqueue.queue_switch
     ADD CONSTRAINT queue_switch_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY pgqueue.relay_receipt
+    ADD CONSTRAINT relay_receipt_pkey PRIMARY KEY (source, message_id);
+
+ALTER TABLE ONLY pgqueue.relay_route
+    ADD CONSTRAINT relay_route_pkey PRIMARY KEY (queue);
+
 ALTER TABLE ONLY pgqueue.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
 
@@ -4034,6 +4102,10 @@ CREATE INDEX queue_name ON pgqueue.queue USING btree (name, declared_by, id);
 
 COMMENT ON INDEX pgqueue.queue_name IS 'pgqueue._declared: the declaration that counts for a message';
 
+CREATE INDEX relay_receipt_received_at ON pgqueue.relay_receipt USING btree (received_at);
+
+COMMENT ON INDEX pgqueue.relay_receipt_received_at IS 'pgqueue._forget_receipts: the old ones';
+
 CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
 
 COMMENT ON INDEX pgqueue.request_cancel IS 'pgqueue._cancel_requests: its cost does not depend on the number of detached jobs';
@@ -4182,6 +4254,10 @@ ALTER TABLE pgqueue.notice ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.queue_switch ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.relay_receipt ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.relay_route ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
 
@@ -4453,6 +4529,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_opti
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_queue(name text, arguments jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_relay(queue text, target text, exchange text, routing_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
@@ -4903,6 +4981,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_keys() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_receipts() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
@@ -4950,6 +5030,9 @@ GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._has_ready_job(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -5223,6 +5306,9 @@ REVOKE ALL ON FUNCTION pgqueue._note_limit_wait(seconds double precision) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._note_receipts(source text, ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._note_receipts(source text, ids text[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._note_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
@@ -5491,6 +5577,9 @@ GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, pre
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._relay_queues() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._relay_queues() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
@@ -6050,6 +6139,9 @@ GRANT ALL ON FUNCTION pgqueue.purge(queue text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.relay_to(queue text, target text, exchange text, routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.relay_to(queue text, target text, exchange text, routing_key text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.remove_fleet(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.remove_fleet(name text) TO pgqueue_admin;
 
@@ -6318,6 +6410,10 @@ GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
@@ -6404,6 +6500,8 @@ CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer, waiting bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Run workers": ("worker", "scale", "fleet"),
     "Steer queues": ("pause", "resume", "redrive", "purge", "drain", "set-durability", "config", "limit"),
+    "Join with another broker": ("relay",),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
         *("install-compat", "uninstall-compat"),
@@ -66,6 +67,11 @@ _EXAMPLES = {
     "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
     "exporter": ["pgqueue exporter", "pgqueue exporter --listen 0.0.0.0:9187 --dsn postgresql://scraper@db/shop"],
     "doctor": ["pgqueue doctor", "pgqueue doctor --strict --json"],
+    "relay": [
+        "pgqueue relay --queue mail --queue 'report.*' --to-file /etc/pgqueue/rabbit.url",
+        "pgqueue relay --targets /etc/pgqueue/targets",
+        "pgqueue relay --from-file /etc/pgqueue/rabbit.url --queue in",
+    ],
     "worker": [
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",

@@ -65,6 +65,7 @@ _GROUPS = {
         "scale",
         "set_fleet",
         "remove_fleet",
+        "relay_to",
         "enroll",
         "unenroll",
         "reset_stats",
@@ -137,6 +138,7 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "batches",
         "slow",
         "fleets",
+        "relays",
         "fleet_processes",
     )
     for name in names:

@@ -63,6 +63,7 @@ ADMINISTRATION = {
     "scale",
     "set_fleet",
     "remove_fleet",
+    "relay_to",
     "pause",
     "resume",
     "_knows_queue",
@@ -92,6 +93,7 @@ WORKERS_ONLY = {
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
     "_start_sql_task", "_tell_sql_task", "_revoke_sql_tasks",
+    "_relay_queues", "_has_ready_job", "_note_receipts",
 }  # fmt: skip
 NOBODYS = {
     "_count_messages",
@@ -110,7 +112,7 @@ NOBODYS = {
     "_write_end", "_release_dependant", "_settle_child", "_cancel_dependants", "_settle_dependants", "_is_own_row", "_find_parents",
     "_check_dependencies", "_open_batch", "_end_batch_if_done", "_settle_batch", "_forget_batches", "_make_batch",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
-    "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
+    "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet", "_check_relay", "_forget_receipts",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
     "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
     "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",

@@ -59,6 +59,7 @@ ADMIN_FUNCTIONS = [
     "scale",
     "set_fleet",
     "remove_fleet",
+    "relay_to",
 ]
 #: For monitors, administrators and workers.
 MONITOR_FUNCTIONS = ["backlog"]
@@ -82,6 +83,7 @@ VIEWS = [
     "batches",
     "slow",
     "fleets",
+    "relays",
     "fleet_processes",
 ]
 SIGNATURES = {
@@ -108,6 +110,7 @@ SIGNATURES = {
     "set_fleet": "name text, processes int, queues text[] = null, executors int = null, concurrency int = 0, "
     "restart_after interval = '00:00:01'",
     "remove_fleet": "name text",
+    "relay_to": "queue text, target text, exchange text = null, routing_key text = null",
     "slow_jobs": "since interval = '1 day', queue text = null",
     "configure": "setting text, value text, queue text = null",
     "set_limit": "queue text, max_running int = null, per_key int = null, rate int = null, period interval = '00:01:00', burst int = null",
@@ -196,6 +199,7 @@ RETURNS = {
     "slow_jobs": "SETOF pgqueue.slow",
     "set_fleet": "void",
     "remove_fleet": "boolean",
+    "relay_to": "void",
     "retry": "pgqueue.handle",
     "retry_jobs": "bigint",
     "discard_jobs": "bigint",
