@@ -19,7 +19,7 @@ from benchmarks.setting import Setting, setting
 # In the order of the table; each is a module with run(setting) -> figures.
 NAMES = (
     *("drain", "backlog", "snapshot", "ballast", "latency", "enqueueing", "triggers", "round_trips", "idle", "memory"),
-    *("fairness", "publishers", "events", "celery_tasks", "scrape", "aio"),
+    *("fairness", "growth", "publishers", "events", "celery_tasks", "scrape", "aio"),
 )
 
 FLUSH_HELP = "a slower disk: each flush takes this much longer; needs a C compiler"

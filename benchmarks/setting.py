@@ -58,10 +58,10 @@ class Setting:
             db.close()
 
     @contextlib.contextmanager
-    def worker(self, db: Database, *arguments: str) -> Iterator[Worker]:
+    def worker(self, db: Database, *arguments: str, name: str = "w1") -> Iterator[Worker]:
         """One worker, online; its log is shown when the benchmark fails."""
         with tempfile.TemporaryDirectory() as folder:
-            worker = Worker(db, Path(folder) / "worker.log", arguments=arguments or self.worker_options)
+            worker = Worker(db, Path(folder) / "worker.log", name=name, arguments=arguments or self.worker_options)
             try:
                 yield worker.wait_online()
             except BaseException:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from celery import current_app, signals
 from celery.worker.request import Request
@@ -17,6 +19,8 @@ from ..errors import NotTestable
 from .values import Outcome
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from celery import Celery
 
     from .committed import Claim
@@ -122,11 +126,18 @@ def from_row_of(claim: Claim) -> dict[str, Any]:
     return from_row(json.dumps(claim.document), claim.delivery_tag, claim.earlier_deliveries)
 
 
+def _django_as_it_is() -> AbstractContextManager[object]:
+    """Keep Celery from setting up Django a second time, which would reset the loggers that a test listens to."""
+    apps = sys.modules.get("django.apps")
+    return mock.patch("django.setup") if apps is not None and apps.apps.ready else nullcontext()
+
+
 def _make_request(message: Message, app: Celery) -> Any:
     name = message.headers.get("task") or message.payload.get("task")
     if name not in app.tasks:
         # As a worker does when it starts: the modules that the application includes, or finds by autodiscovery.
-        app.loader.import_default_modules()
+        with _django_as_it_is():
+            app.loader.import_default_modules()
         app.finalize()
     if name not in app.tasks:
         raise NotTestable(

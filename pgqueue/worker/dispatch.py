@@ -59,8 +59,10 @@ class Dispatch:
             role = self.waiting.next_role(lambda role: busy[role] < limit)
         if role is None:
             return None
-        # A fair share, so that a long job in front holds up few others; or what may share one commit, if that is more.
-        share = min(self.batch_size.jobs, self.waiting.count(role) // max(1, min(size, limit)))
+        # An executor's share of all that waits, so that a long job in front holds up few others, also where many roles have
+        # a few jobs each; or its share of the role, of which fewer executors may run jobs. Or what may share one commit.
+        share = max(len(self.waiting) // max(1, size), self.waiting.count(role) // max(1, min(size, limit)))
+        share = min(self.batch_size.jobs, share)
         count = max(share, self.waiting.group_commit(role))
         jobs = self.waiting.take(role, count)
         # Either one of the top-level lane, or some of the batch lane.
@@ -74,7 +76,7 @@ class Dispatch:
 
     def jobs_wanted(self, size: int) -> int:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
-        # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
+        # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
         limit, held = self.role_share(size)
         if limit is None:
@@ -93,7 +95,11 @@ class Dispatch:
 
     @property
     def _round(self) -> int:
-        return 2 * self.batch_size.jobs
+        # Short jobs: a claim brings what is run until the next one (20 to 50 ms), and what waits stays long enough for
+        # whole chunks: a chunk is a share of what waits, so that a low stock makes many small and dear calls.
+        # Long jobs: what one worker holds, no other worker that is free can run.
+        size = self.batch_size.jobs
+        return 2 if size == 1 else 4 * size
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""

@@ -18,9 +18,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from pgqueue.local.child_process import ChildProcess
 from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.worker.metrics.exporter import Exporter
 from tests.harness import Database, Worker, eventually
 from tests.harness.browser import save_screenshot
 from tests.harness.database import Connection
+from tests.harness.promql import alerts, evaluate
+from tests.harness.scrape import Scrape
 from tests.harness.servers import Servers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -116,10 +119,24 @@ def wait_for(site: Site, id: int, state: str) -> None:
     eventually(lambda: site.db.fetch_value(sql, [id]) == state, 60, what=f"job {id} being {state}")
 
 
+def scrape(site: Site) -> Scrape:
+    """Return what the exporter tells now."""
+    return Scrape(Exporter(site.db.dsn).metrics().body.decode())
+
+
+def billing_fails(scrapes: list[tuple[float, Scrape]], at: float) -> bool:
+    """Return whether the alert about jobs that fail fires for the queue of the evening."""
+    [rule] = [rule for rule in alerts() if rule["alert"] == "PgqueueJobsFail"]
+    return frozenset({("queue", "billing")}) in evaluate(rule["expr"], scrapes, at)
+
+
 def test_an_evening_of_an_operator(site: Site, page: Page) -> None:
+    scrapes = [(0.0, scrape(site))]
     site.alice.execute(BILLS)
     failed = "select count(*) from pgqueue.jobs where state = 'failed' and queue = 'billing'"
     eventually(lambda: site.db.fetch_value(failed) == 500, 90, what="500 failures")
+    scrapes.append((60.0, scrape(site)))
+    assert billing_fails(scrapes, 60.0), "the alert does not fire"
 
     # Find them by the text of their error.
     page.goto(f"{site.admin}/workers")
@@ -159,10 +176,16 @@ def test_an_evening_of_an_operator(site: Site, page: Page) -> None:
         "aria-label", re.compile("500 jobs ended in the last hour, 500 of them failed")
     )
     save_screenshot(page, "pages-queues")
+    row.get_by_role("link", name="Drain").click()
+    expect(page.get_by_role("status")).to_contain_text("500 left: 500 ready")
+    expect(page.locator(".pgq")).to_contain_text("The queue is paused")
+    page.go_back()
 
     # Watch it drain: the page reads itself again.
     row.get_by_role("button", name="Resume").click()
     expect(page.locator(".pgq")).to_contain_text("The queue is open again")
+    page.goto(f"{site.admin}/pgqueue/queues/drain?queue=billing")
+    expect(page.get_by_role("status")).to_contain_text("The queue is empty", timeout=30_000)
     page.goto(f"{site.admin}/pgqueue/queues")
     expect(row.locator("td[data-label=Ready]")).to_have_text("0")
     expect(row).to_contain_text("1,000 jobs")
@@ -170,6 +193,10 @@ def test_an_evening_of_an_operator(site: Site, page: Page) -> None:
         "queue": "billing", "empty": True, "left": 0,
     }  # fmt: skip
     assert site.db.fetch_value("select count(distinct invoice) from settled") == 500
+    # The alert falls silent when its range of 10 min has no failure: as if the scrapes were made later.
+    scrapes += [(300.0, scrape(site)), (840.0, scrape(site))]
+    assert billing_fails(scrapes, 300.0), "the failures are in its range"
+    assert not billing_fails(scrapes, 840.0), "the alert still fires"
     page.goto(f"{site.admin}/pgqueue/jobs?queue=billing&state=succeeded")
     expect(rows).to_have_count(50)
     rows.first.get_by_role("link").click()
@@ -225,7 +252,8 @@ def test_a_monitor_sees_no_statement_no_parameter_and_no_argument_and_changes_no
         """ '[{"queue": "leaky", "reason": "rejected", "count": 1}]')::json where queue = 'leaky.dead'"""
     )
     wait_for(site, failed, "failed")
-    paths = [*PATHS, f"job/{failed}", f"job/{waiting}", "dead-letters?queue=leaky.dead", "jobs?state=failed&limit=500"]
+    paths = [*PATHS, f"job/{failed}", f"job/{waiting}", "queues/drain?queue=leaky&timeout=1"]
+    paths += ["dead-letters?queue=leaky.dead", "jobs?state=failed&limit=500"]
     paths += [f"jobs?{urllib.parse.urlencode({name: SECRET})}" for name in ("statement", "error")]
 
     for path in paths:

@@ -17,20 +17,17 @@ import yaml
 from pgqueue.worker.metrics.exporter import Exporter
 from pgqueue.worker.metrics.worker_metrics import WorkerMetrics, WorkerNumbers
 from tests.harness.claimant import Claimant
+from tests.harness.database import Database
+from tests.harness.promql import RULES, alerts, evaluate, selects
 from tests.harness.scrape import Scrape
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-RULES = DEPLOY / "prometheus" / "pgqueue.rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "pgqueue.json"
 KEDA = Path(__file__).parents[2] / "docs" / "how-to" / "scale-with-keda.md"
 #: What Grafana replaces before it asks Prometheus.
 VARIABLES = {"$queue": ".*", "$__rate_interval": "5m"}
 #: Prometheus adds these to what it scrapes.
 ADDED = {"instance", "job"}
-
-
-def alerts() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
 def targets() -> list[tuple[str, str]]:
@@ -52,8 +49,6 @@ def expressions() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def scraped(servers, request) -> Iterator[list[Scrape]]:
     """A scrape of the exporter and one of a worker, after some work."""
-    from tests.harness import Database
-
     db = Database(servers.get(request.config.getoption("--pg-bin")))
     try:
         alice = db.connect(db.create_role("alice"))
@@ -107,22 +102,48 @@ def test_each_expression_finds_its_series(scraped, title, expression):
         known |= scrape.labels(selector.name)
         for matcher in selector.matchers.matchers:
             assert matcher.name in scrape.labels(selector.name), (selector.name, matcher.name)
-        assert any(matches(selector, dict(labels)) for name, labels in scrape.series if name == selector.name), selector
+        assert any(selects(selector, dict(labels)) for name, labels in scrape.series if name == selector.name), selector
     assert groupings(parsed) <= known
 
 
-def matches(selector: promql_parser.VectorSelector, labels: dict[str, str]) -> bool:
-    """Return whether a series is one that a selector selects."""
-    operations = {
-        "Equal": lambda value, wanted: value == wanted,
-        "NotEqual": lambda value, wanted: value != wanted,
-        "Re": lambda value, wanted: re.fullmatch(wanted, value) is not None,
-        "NotRe": lambda value, wanted: re.fullmatch(wanted, value) is None,
+def fires(history: list[tuple[float, Scrape]], at: float) -> set[str]:
+    return {rule["alert"] for rule in alerts() if evaluate(rule["expr"], history, at)}
+
+
+def test_of_what_is_healthy_no_alert_fires(db):
+    worker = Claimant(db)
+    carol = db.connect(db.create_role("carol"))
+    history = [(0.0, Scrape(Exporter(db.dsn).metrics().body.decode()))]
+    carol.execute("select pgqueue.enqueue('select 1')")
+    worker.run_all()
+    worker.tick()
+    history.append((60.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
+
+    assert fires(history, 60.0) == set()
+
+
+def test_alerts_fire_for_what_they_name_and_fall_silent_when_it_is_mended(db):
+    carol = db.connect(db.create_role("carol"))
+    carol.execute("select pgqueue.enqueue('select 1 / 0')")
+    history = [(0.0, Scrape(Exporter(db.dsn).metrics().body.decode()))]
+    assert fires(history, 0.0) == {"PgqueueNoWorker", "PgqueueQueueWithoutWorker"}
+
+    carol.execute("select pgqueue.send_task('shop.place', queue => 'mail.dead')")
+    db.execute("update pgqueue.message set launched_at = now() - interval '10 min' where queue = 'default'")
+    history.append((60.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
+    assert fires(history, 60.0) == {
+        *("PgqueueNoWorker", "PgqueueQueueWithoutWorker", "PgqueueMessagesWait", "PgqueueDeadLetters"),
     }
-    return all(
-        operations[str(matcher.op).rpartition(".")[2]](labels.get(matcher.name, ""), matcher.value)
-        for matcher in selector.matchers.matchers
-    )
+
+    worker = Claimant(db)
+    worker.run_all()
+    worker.tick()
+    db.execute("delete from pgqueue.message where queue = 'mail.dead'")
+    history.append((120.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
+    assert fires(history, 120.0) == {"PgqueueJobsFail"}
+
+    history.append((1200.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
+    assert fires(history, 1200.0) == set()
 
 
 def test_alerts_say_what_is_wrong_and_what_to_do():

@@ -84,6 +84,8 @@ def test_it_tells_what_the_database_knows_and_ends_at_a_sigterm(db, alice, worke
     assert told.value("pgqueue_messages_estimated", queue="default") == 0
     assert told.value("pgqueue_jobs_ended_total", queue="default", state="succeeded") == 2
     assert told.value("pgqueue_jobs_ended_total", queue="default", state="failed") == 1
+    # A queue of which no job has ended has its zeros.
+    assert told.value("pgqueue_jobs_ended_total", queue="mail.dead", state="failed") == 0
     assert told.value("pgqueue_job_run_seconds_count", queue="default") == 3
     assert told.value("pgqueue_job_wait_seconds_bucket", queue="default", le="+Inf") == 3
     assert told.value("pgqueue_job_wait_seconds_bucket", queue="default", le="3600") == 3

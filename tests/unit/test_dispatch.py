@@ -55,6 +55,13 @@ def test_jobs_of_the_batch_lane_come_in_chunks_that_leave_the_others_their_share
     assert ids(dispatch.next(size=4, most=4)) == [1, 2]
 
 
+def test_of_many_roles_with_a_few_jobs_each_an_executor_takes_all_that_a_role_has(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 10
+    dispatch.waiting.add([batch_job(n, role) for role in range(20) for n in range(5)])
+
+    assert len(ids(dispatch.next(size=4, most=4))) == 5
+
+
 def test_a_job_of_the_top_level_lane_comes_alone(dispatch: Dispatch) -> None:
     dispatch.batch_size.jobs = 10
     dispatch.waiting.add([top_level_job(1), batch_job(2)])
@@ -99,11 +106,13 @@ def test_there_are_executors_for_what_waits_as_far_as_a_role_may_have_them(dispa
     assert dispatch.executors_wanted(most=4) == 3 + 1
 
 
-def test_a_worker_holds_two_rounds_for_each_executor_and_one_more(dispatch: Dispatch) -> None:
+def test_a_worker_holds_four_rounds_of_short_jobs_for_each_executor_and_two_of_long_ones(dispatch: Dispatch) -> None:
+    assert dispatch.jobs_wanted(size=4) == 4 * 2
+
     dispatch.batch_size.jobs = 5
 
-    assert dispatch.jobs_wanted(size=4) == 4 * 2 * 5
-    assert dispatch.role_share(size=4) == (3 * 2 * 5, {})
+    assert dispatch.jobs_wanted(size=4) == 4 * 4 * 5
+    assert dispatch.role_share(size=4) == (3 * 4 * 5, {})
 
 
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:

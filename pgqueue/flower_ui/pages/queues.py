@@ -78,6 +78,20 @@ class QueuesPage(PageHandler):
         self.show("pgqueue_queue_outcome.html", act=act, queue=queue, value=told.value, notices=told.notices)
 
 
+class DrainPage(PageHandler):
+    """How many messages of a queue are left, read again until it is empty. It changes nothing."""
+
+    tab = "queues"
+
+    @authenticated
+    async def get(self) -> None:
+        """Show it."""
+        queue = self.text("queue")
+        left = await self.database.read("queue_left", queue=queue)
+        [shown] = [q for q in await self.database.read("page_queues") or [] if q["queue"] == queue] or [None]
+        self.show("pgqueue_drain.html", queue=queue, left=left, shown=shown)
+
+
 class DeadLettersPage(PageHandler):
     """The queues of dead letters, and the letters of one."""
 
@@ -144,4 +158,13 @@ class DrainApi(ApiHandler):
             await asyncio.sleep(min(max(0.5, 4 * (now - begun_at)), deadline - now))
 
 
-__all__ = ["DeadLettersApi", "DeadLettersPage", "DrainApi", "QueueActsApi", "QueuesApi", "QueuesPage", "say"]
+__all__ = [
+    "DeadLettersApi",
+    "DeadLettersPage",
+    "DrainApi",
+    "DrainPage",
+    "QueueActsApi",
+    "QueuesApi",
+    "QueuesPage",
+    "say",
+]

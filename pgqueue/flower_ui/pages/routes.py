@@ -23,6 +23,7 @@ def add_pages(database: Database) -> None:
         url(r"/pgqueue/jobs", jobs.JobsPage, given, name="pgqueue_jobs"),
         url(r"/pgqueue/job/(\d+)", jobs.JobPage, given, name="pgqueue_job"),
         url(r"/pgqueue/queues", queues.QueuesPage, given, name="pgqueue_queues"),
+        url(r"/pgqueue/queues/drain", queues.DrainPage, given, name="pgqueue_drain"),
         url(r"/pgqueue/dead-letters", queues.DeadLettersPage, given, name="pgqueue_dead_letters"),
         url(r"/pgqueue/schedules", workers.SchedulesPage, given, name="pgqueue_schedules"),
         url(r"/pgqueue/workers", workers.WorkersPage, given, name="pgqueue_workers"),

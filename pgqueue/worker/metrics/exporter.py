@@ -176,7 +176,8 @@ class Exporter:
         yield self._by_queue("pgqueue_queue_consumers", "Workers that take from the queue", consumers)
 
     def _jobs(self, rows: list[tuple[Any, ...]]) -> Families:
-        ended: dict[tuple[str, str], int] = defaultdict(int)
+        # Zeros as well: a rate needs two values, so the first failures of a new queue would not count.
+        ended = {(label, state): 0 for label in self._names.labels for state in _ENDS}
         seconds: dict[tuple[str, str], float] = defaultdict(float)
         counts: dict[tuple[str, str], list[int]] = {}
         bounds: list[float] = []
