@@ -48,4 +48,5 @@ def place_order(number: int) -> None:
 
 
 def charge_order(number: int) -> None:
-    charge.delay(number)
+    with psycopg.connect(DSN) as connection:
+        charge.apply_async([number], connection=connection)
