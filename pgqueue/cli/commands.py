@@ -35,6 +35,7 @@ from . import (
     schedules,
     slow,
     up,
+    update,
     worker,
 )
 from . import demo as demo_command
@@ -72,6 +73,7 @@ for command in (
     job_log.log_command,
     outcome.result,
     outcome.wait,
+    update.update,
     many_jobs.cancel,
     many_jobs.retry,
     many_jobs.discard,

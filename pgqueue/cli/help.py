@@ -6,7 +6,7 @@ import click
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
-    "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
+    "Run statements": ("launch", "wait", "result", "update", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": (
         *("list", "show", "log", "slow", "stats", "queues", "workers", "peek"),
@@ -29,6 +29,7 @@ _EXAMPLES = {
     ],
     "wait": ["pgqueue wait 9", "pgqueue wait 9 --timeout 5m && pgqueue result 9"],
     "result": ["pgqueue result 9", "pgqueue result 9 --json"],
+    "update": ["pgqueue update 9 --eta 2030-01-31T18:00", "pgqueue update 9 --queue reports --priority 9"],
     "cancel": [
         "pgqueue cancel 9",
         "pgqueue cancel 9 10 11 --grace 30s",

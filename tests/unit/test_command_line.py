@@ -21,7 +21,7 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "log", "result",
-    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
+    "wait", "update", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
     "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
