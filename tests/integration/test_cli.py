@@ -563,6 +563,7 @@ class TestDoctor:
                 "quotas",
                 "stuck jobs",
                 "executors",
+                "logins",
                 "partitions",
                 "upkeep",
                 "home",
