@@ -59,8 +59,9 @@ class Dispatch:
             role = self.waiting.next_role(lambda role: busy[role] < limit)
         if role is None:
             return None
-        # An executor's share of all that waits, so that a long job in front holds up few others, also where many roles have
-        # a few jobs each; or its share of the role, of which fewer executors may run jobs. Or what may share one commit.
+        # An executor's share of all that waits, so that a long job in front holds up few others, also where many roles
+        # have a few jobs each; or its share of the role, of which fewer executors may run jobs.
+        # Or what may share one commit.
         share = max(len(self.waiting) // max(1, size), self.waiting.count(role) // max(1, min(size, limit)))
         share = min(self.batch_size.jobs, share)
         count = max(share, self.waiting.group_commit(role))
