@@ -79,6 +79,40 @@ class BatchRunner:
         self._span: JobSpan | None = None
         self._span_error: Fields = {}
         self._has_run_traceparent = False
+        #: The receiver of the notices of a job that keeps its result, and the time at which that job began.
+        self._borrower: Callable[[psycopg.errors.Diagnostic], None] | None = None
+        self._borrowed_at = 0.0
+
+    @property
+    def has_session(self) -> bool:
+        """Whether a session is kept that has not ended."""
+        return self._session is not None and self._session.is_alive
+
+    def lend_session(self, role: int, hear: Callable[[psycopg.errors.Diagnostic], None]) -> JobSession:
+        """Return the session for a job of a role that is run from outside, as one that keeps its result.
+
+        Args:
+            role: the submitter of the job.
+            hear: is called for each notice until the session is taken back.
+
+        Raises:
+            LoginRefused, psycopg.Error, ConnectionLost: there is no session.
+        """
+        session = self._get_session()
+        if role != self._role:
+            session.call("forget_role")
+            self._role = role
+        self._jobs_run += 1
+        self._borrower, self._borrowed_at = hear, monotonic()
+        return session
+
+    def take_back(self) -> None:
+        """End the loan. A session that is used up is closed, as after a call."""
+        self._borrower = None
+        if self._session is not None:
+            self._session.statements.on_pause = None
+        if self._jobs_run >= _MOST_JOBS or monotonic() - self._borrowed_at > _LONG_SECONDS:
+            self.close_session()
 
     def run(self, chunk: Chunk) -> None:
         """Run the jobs of a chunk to their ends, or give them back.
@@ -208,6 +242,11 @@ class BatchRunner:
             about = {FIELDS: run.log_fields}
             logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at, extra=about)
 
+    def empty_session(self) -> None:
+        """Take from the session what a job has left, after its transaction was rolled back."""
+        if self._session is not None:
+            self._empty(self._session)
+
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
         if self._session is not None:
@@ -324,6 +363,9 @@ class BatchRunner:
                     self._context.completer.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._borrower is not None:
+            self._borrower(notice)
+            return
         if self._chunk is None:
             return
         if notice.sqlstate == WAIT_SQLSTATE:

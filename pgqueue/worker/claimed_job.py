@@ -27,6 +27,10 @@ class ClaimedJob:
     role: int
     timeout_ms: int | None
     keep_result: bool
+    #: Whether it can run in a session of the executors' login.
+    has_runner: bool = False
+    #: Whether a session of its submitter can be opened at all.
+    may_log_in: bool = True
     label: str | None = None
     queue: str | None = None
     #: The number of this attempt, from 1.
@@ -47,6 +51,8 @@ class ClaimedJob:
             role=job["role"],
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
+            has_runner=job.get("has_runner", False),
+            may_log_in=job.get("may_log_in", True),
             label=job.get("label"),
             queue=job.get("queue"),
             attempt=job.get("attempt"),

@@ -79,7 +79,10 @@ class Completer:
         stored = fields if job.span_traceparent is None else {**fields, HEADER: job.span_traceparent}
         params: dict[str, object] = {**job.key, "error": json.dumps(stored)}
         ending = None
-        if session is not None:
+        if session is not None and session.is_executors:
+            run_s = None if run is None else run.seconds
+            (ending,) = session.call("fail_result", **params, run_s=run_s, notices=notices)
+        elif session is not None:
             calls: list[tuple[str, dict[str, object]]] = []
             if notices is not None:
                 calls.append(("keep_notices", {**job.key, "notices": notices}))

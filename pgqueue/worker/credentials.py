@@ -77,7 +77,9 @@ class Credentials:
             psycopg.Error: this worker may run no jobs; the message says why.
         """
         role, password = self._database.fetch("executor_login")[0]
-        return self._log_in(role, application_name, options, password, remedy=_EXECUTORS)
+        session = self._log_in(role, application_name, options, password, remedy=_EXECUTORS)
+        session.is_executors = True
+        return session
 
     def _log_in(
         self, role: str, application_name: str, options: str = "", password: str = "", *, remedy: str

@@ -1,6 +1,8 @@
-"""A thread that runs one job after another, each in a session of its submitter.
+"""A thread that runs one job after another, each by itself or as one of a chunk.
 
-The session is kept for the next job of the same role, and closed when none came for a while.
+A job by itself keeps its result, or cannot run in a chunk. It runs inside the server where that gives the same result,
+else in a session of its submitter. That is kept for the next job of the same role, and closed when none came for a
+while.
 """
 
 from __future__ import annotations
@@ -36,6 +38,13 @@ from .running.error_fields import (
 )
 from .running.job_transaction import JobTransaction, NotToBegin
 from .running.notices import Notices
+from .running.result_transaction import (
+    ResultTransaction,
+    fields_of_run,
+    find_refusal,
+    find_runner_form,
+    needs_top_level,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +52,7 @@ if TYPE_CHECKING:
     from .claimed_job import ClaimedJob
     from .context import WorkerContext
     from .running.job_session import JobSession
+    from .running.runner_forms import RunnerForm
     from .work import Work
 
 logger = get_logger(__name__)
@@ -183,6 +193,77 @@ class Executor(threading.Thread):
     def _run(self, job: ClaimedJob) -> Outcome:
         if job.task_id in state.revoked:
             return self._context.completer.cancel(job)
+        form = find_runner_form(job)
+        if form is not None:
+            outcome = self._run_inside(job, form)
+            if outcome is not None:
+                return outcome
+        elif job.keep_result and not job.may_log_in and (refusal := find_refusal(job)) is not None:
+            return self._context.completer.fail(job, refusal.fields, None, None)
+        return self._run_at_top_level(job)
+
+    def _run_inside(self, job: ClaimedJob, form: RunnerForm) -> Outcome | None:
+        """Run a job that keeps its result in a session of the executors' login; None: it has to run at the top level.
+
+        Nothing is left of a job that has to run at the top level after it was tried here.
+        """
+        try:
+            return self._run_in_runner(job, form)
+        finally:
+            self._batch.take_back()
+
+    def _run_in_runner(self, job: ClaimedJob, form: RunnerForm) -> Outcome | None:
+        completer, was_kept = self._context.completer, self._batch.has_session
+        try:
+            session = self._batch.lend_session(job.role, self._hear)
+        except LoginRefused as refusal:
+            return None if job.may_log_in else completer.defer(job, str(refusal), refusal.seconds)
+        except (psycopg.OperationalError, ConnectionLost) as error:
+            return completer.release(job, f"the server is away: {error}", is_undelivered=True)
+        except psycopg.Error as error:
+            return None if job.may_log_in else completer.fail(job, fields_of(error), None, None)
+        self._begin_run(session)
+        name = self._application_name(job)
+        run = ResultTransaction(session, job, form, self.guard, self._notices, lambda: self._flush(job), name)
+        try:
+            summary = run.run()
+            if self.guard.close() is not None:
+                # A cancel may still be on its way: the reset takes it upon itself.
+                self._batch.empty_session()
+            return Outcome(run.ending, summary)
+        except ClaimLost:
+            self._clear_inside(session)
+            return Outcome(Ending.GONE, "the claim is lost")
+        except NotToBegin:
+            self._clear_inside(session)
+            return completer.end_unbegun(job)
+        except ConnectionLost as lost:
+            if not run.has_begun and lost.has_last_word:
+                # The server had ended the kept session meanwhile.
+                return self._run_in_runner(job, form) if was_kept else completer.defer(job, str(lost))
+            cause, has_begun = self.guard.close(), run.has_begun
+            return self._settle_lost_run(session, lost, self._explain(), cause, has_begun=has_begun)
+        except Exception as error:
+            if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
+                logger.exception("job %s could not be run", job.id)
+            fields = fields_of_run(error, job.sql)
+            if was_kept and is_of_used_session(fields):
+                self._batch.close_session()
+                self._notices.forget()
+                return self._run_in_runner(job, form)
+            cause = self.guard.close()
+            may_move = job.may_log_in or not run.has_begun
+            if cause is None and may_move and needs_top_level(job, form, fields, has_begun=run.has_begun):
+                self._notices.forget()
+                self._clear_inside(session)
+                return None
+            return self._fail(session, fields, cause, has_begun=run.has_begun)
+
+    def _clear_inside(self, session: JobSession) -> None:
+        session.roll_back()
+        self._batch.empty_session()
+
+    def _run_at_top_level(self, job: ClaimedJob) -> Outcome:
         was_kept = self.role == job.submitter and self._session is not None and self._session.is_alive
         try:
             session = self._get_session(job.submitter)
@@ -216,7 +297,7 @@ class Executor(threading.Thread):
         except ConnectionLost as lost:
             if was_kept and not transaction.has_begun and lost.has_last_word:
                 # The server had ended the kept session meanwhile.
-                return self._run(job)
+                return self._run_at_top_level(job)
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
             cause, has_begun = self.guard.close(), transaction.has_begun
@@ -234,7 +315,7 @@ class Executor(threading.Thread):
             if was_kept and is_of_used_session(fields):
                 self._close_session()
                 self._notices.forget()
-                return self._run(job)
+                return self._run_at_top_level(job)
             return self._fail(session, fields, self.guard.close(), has_begun=transaction.has_begun)
 
     def _begin_run(self, session: JobSession) -> None:
@@ -285,8 +366,11 @@ class Executor(threading.Thread):
     def _fail(self, session: JobSession, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
         job = self._running
         try:
-            session.roll_back()
-            self._reset_session()
+            if session.is_executors:
+                self._clear_inside(session)
+            else:
+                session.roll_back()
+                self._reset_session()
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
                 return self._context.completer.release(job, "the worker shuts down", is_undelivered=False)
             self._flush(job)
@@ -296,7 +380,10 @@ class Executor(threading.Thread):
             return self._settle_lost_run(session, lost, fields, cause, has_begun=has_begun)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
-            self._close_session()
+            if session.is_executors:
+                self._batch.close_session()
+            else:
+                self._close_session()
             return self._context.completer.fail(job, fields, None, self._job_run if has_begun else None)
 
     def _settle_lost_run(
@@ -305,8 +392,12 @@ class Executor(threading.Thread):
         job, run = self._running, self._job_run
         assert run is not None
         return LostRun(job, session, run, has_begun, lost, failure, cause).settle(
-            self._context.completer, lambda: self._get_session(job.submitter), self._context.is_stopped
+            self._context.completer, lambda: self._log_in_again(session), self._context.is_stopped
         )
+
+    def _log_in_again(self, lost: JobSession) -> JobSession:
+        job = self._running
+        return self._batch.lend_session(job.role, self._hear) if lost.is_executors else self._get_session(job.submitter)
 
     def _get_session(self, role: str) -> JobSession:
         if self._session is not None and (self.role != role or not self._session.is_alive):

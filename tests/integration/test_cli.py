@@ -586,6 +586,7 @@ class TestDoctor:
                 "quotas",
                 "stuck jobs",
                 "executors",
+                "logins",
                 "partitions",
                 "upkeep",
                 "home",

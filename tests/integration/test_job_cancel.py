@@ -79,7 +79,7 @@ def test_a_job_that_will_not_stop_loses_its_session_after_the_grace(alice, execu
     assert launch(alice, "select 1").result("n int") == [(1,)]
 
 
-def test_a_job_that_ends_within_the_grace_of_its_cancel_is_just_canceled(alice, owner, executors):
+def test_a_job_that_ends_within_the_grace_of_its_cancel_is_just_canceled(alice, owner, executors, at_top_level):
     job = launch(alice, "select pg_sleep(60)").wait_until("running")
     pid = job.row["backend_pid"]
 

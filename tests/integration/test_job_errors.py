@@ -83,7 +83,7 @@ def test_a_job_that_conflicts_with_another_transaction_is_run_again(alice, owner
     assert fetch_value(owner, "select n from effect") == 6
 
 
-def test_a_job_that_ends_its_own_session_fails_and_is_not_run_for_ever(alice, executors):
+def test_a_job_that_ends_its_own_session_fails_and_is_not_run_for_ever(alice, executors, at_top_level):
     row = launch(alice, "select pg_terminate_backend(pg_backend_pid())").end()
 
     assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", "57P01", 1)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.every_server
 
 
 @pytest.fixture(autouse=True)
-def _running(request):
+def _running(request, at_top_level):
     if "own_server" not in request.fixturenames:
         request.getfixturevalue("executors")
 
@@ -196,9 +196,10 @@ def test_a_job_that_sets_a_tiny_timeout_still_completes(alice):
 
 
 def launch_as_one_who_cannot_log_in_any_more(db, owner, count=1):
-    """Launch jobs of carol, who loses LOGIN before they are claimed."""
+    """Launch jobs of carol, who has no runner, and loses LOGIN before they are claimed."""
     owner.execute("select pgqueue.pause('default')")
     carol = db.connect(db.create_role("carol"))
+    db.execute("update pgqueue.role_key set result_runner = null where role = 'carol'::regrole")
     jobs = [launch(carol, "select session_user::text") for _ in range(count)]
     owner.execute("alter role carol nologin")
     owner.execute("select pgqueue.resume('default')")

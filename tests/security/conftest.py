@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from pgqueue.worker import executor
+from pgqueue.worker.running.error_fields import SqlstateError
+from pgqueue.worker.running.sql_splitter import split
 from tests.harness import Database
 from tests.harness.database import Connection
 from tests.harness.executors import Executors
@@ -15,7 +19,7 @@ from tests.harness.people import alice, bob, owner, superuser, worker
 
 __all__ = ["alice", "bob", "owner", "superuser", "worker"]
 
-LANES = ("top-level", "batch", "grouped")
+LANES = ("top-level", "batch", "grouped", "inside")
 
 
 class Lane:
@@ -26,7 +30,7 @@ class Lane:
         self.executors = executors
 
     def launch(self, session: Connection, statement: str, **options: object) -> LaunchedJob:
-        """Launch a job whose result is kept: those run at the top level."""
+        """Launch a job whose result is kept: those run at the top level, on the lane "inside" in a runner."""
         return launch(session, statement, **options)
 
     def run(self, session: Connection, statement: str, **options: object) -> dict[str, Any]:
@@ -37,6 +41,8 @@ class Lane:
             row = session.execute("select (h).id, (h).cookie from pgqueue.submit(%s) h", [statement]).fetchone()
             assert row is not None
             return LaunchedJob(session, *row).end()
+        if self.name == "inside" and not runs_inside(statement):
+            statement = f"do $inside$ begin execute $statement${statement}$statement$; end $inside$"
         return self.launch(session, statement, **options).end()
 
     def _run_between(self, session: Connection, statement: str, params: list[str] | None = None) -> dict[str, Any]:
@@ -76,13 +82,32 @@ def group(db: Database) -> None:
     db.execute("select pgqueue.configure('group_commit', '100', queue => 'default')")
 
 
+def runs_inside(statement: str) -> bool:
+    """Whether a job that keeps its result can run in the runner of its submitter."""
+    try:
+        statements = split(statement, lambda _: False)
+    except SqlstateError:
+        return False
+    return len(statements) == 1 and statements[0].runner_form is not None
+
+
+@contextmanager
+def open_lane(name: str, db: Database, size: int = 2) -> Iterator[Lane]:
+    """Run executors that run what is in the queue `default`, on one lane."""
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "top-level":
+            patch.setattr(executor, "find_runner_form", lambda _: None)
+        executors = Executors(db, size=size)
+        if name == "grouped":
+            group(db)
+        try:
+            yield Lane(name, executors)
+        finally:
+            executors.stop()
+
+
 @pytest.fixture(params=LANES)
 def lane(request: pytest.FixtureRequest, db: Database) -> Iterator[Lane]:
     """Two executors that run what is in the queue `default`, on each lane."""
-    executors = Executors(db)
-    if request.param == "grouped":
-        group(db)
-    try:
-        yield Lane(request.param, executors)
-    finally:
-        executors.stop()
+    with open_lane(request.param, db) as opened:
+        yield opened

@@ -48,7 +48,8 @@ def test_the_whole_right_of_the_executors_login_are_the_runners_and_one_schema(a
     numbers = [fetch_value(owner, f"select '{role}'::regrole::oid") for role in ("alice", "bob")]
 
     own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate", "snooze_job"]
-    runners = [f"{kind}_{number}" for number in numbers for kind in ("group", "groups", "job", "jobs")]
+    own += ["append_rows", "check_result", "fail_result", "finish_result"]
+    runners = [f"{kind}_{number}" for number in numbers for kind in ("group", "groups", "job", "jobs", "result")]
     assert rights_of_executor(owner) == sorted(
         ["USAGE on schema pgqueue_run", *(f"function pgqueue_run.{name}" for name in (*own, *runners))]
     )

@@ -254,8 +254,9 @@ def test_a_delay_ends_by_the_clock_of_the_session(alice, worker, way_in):
     assert abs(due - expected) < 60
 
 
-def test_a_role_that_may_not_log_in_is_told_at_once_that_it_can_keep_no_result(db, owner, worker):
+def test_a_role_that_may_not_log_in_and_has_no_runner_is_told_at_once_that_it_can_keep_no_result(db, owner, worker):
     db.create_role("app_owner", options="nologin")
+    db.execute("update pgqueue.role_key set result_runner = null where role = 'app_owner'::regrole")
     db.create_role("app")
     owner.execute("create schema shop; grant usage on schema shop to public; grant create on schema shop to app_owner")
     for name, call in {

@@ -10,7 +10,8 @@ from pgqueue.sql import numbered, queries
 #: These are not prepared as they stand: names are put into some, two have several commands, one reads pg_cron's own table.
 NOT_AS_THEY_STAND = {
     "call_test_helper", "copy_database", "create_login", "create_template_database", "drop_database", "drop_login",
-    "forget_role", "listen", "lock_views", "pg_cron_jobs", "reset_session", "run_groups", "run_jobs", "unlisten",
+    "forget_role", "leave_result", "listen", "lock_views", "pg_cron_jobs", "reset_session", "run_groups", "run_jobs",
+    "run_result", "unlisten",
 }  # fmt: skip
 
 

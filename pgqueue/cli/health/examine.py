@@ -54,6 +54,7 @@ _CHECKS: tuple[Check, ...] = (
     queues.check_quotas,
     queues.check_stuck_jobs,
     installation.check_executors,
+    installation.check_logins,
     server.check_partitions,
     server.check_upkeep,
     installation.check_loopback,

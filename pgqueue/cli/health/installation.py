@@ -104,6 +104,17 @@ def check_executors(session: ClientSession) -> Finding:
     return Finding("executors", Level.OK, "their login has the right to run jobs and no other")
 
 
+def check_logins(session: ClientSession) -> Finding:
+    """Say for which roles and which SQL a worker needs more than its own login."""
+    roles, owner = session.fetch("doctor_logins")[0]
+    other_sql = "kept results of SQL that is not one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO"
+    if roles:
+        found = f"workers need credentials for all jobs of {', '.join(roles)} (unless {owner} may become these roles "
+        found += f"when they are enrolled), and of other roles for {other_sql}"
+        return Finding("logins", Level.OK, found)
+    return Finding("logins", Level.OK, f"workers need credentials for submitters only for {other_sql}")
+
+
 def check_loopback(session: ClientSession) -> Finding:
     """Check that a session can ask over dblink, and how long an answer takes."""
     if not session.fetch("is_enrolled")[0][0] and _administers(session):

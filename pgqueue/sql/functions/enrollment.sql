@@ -168,16 +168,26 @@ end;
 comment on function pgqueue._may_log_in(oid) is 'Whether a session of this role can be opened';
 grant execute on function pgqueue._may_log_in(oid) to pgqueue_user;
 
+create or replace function pgqueue._may_keep_result(role oid)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pgqueue._may_log_in(role) or exists (select from pgqueue.role_key k where k.role = _may_keep_result.role and k.result_runner is not null)
+$$;
+comment on function pgqueue._may_keep_result(oid) is 'Whether there is a session in which a job of this role can run that keeps its result: its own, or one of the executors'' login';
+grant execute on function pgqueue._may_keep_result(oid) to pgqueue_user;
+
 create or replace function pgqueue._require_login(role oid)
   returns void
   language plpgsql stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A job that keeps its result runs in a session of its submitter: this one would wait forever.
-  if not pgqueue._may_log_in(role) then
+  -- Without a runner, a job that keeps its result runs in a session of its submitter: this one would wait forever.
+  if not pgqueue._may_log_in(role) and not pgqueue._may_keep_result(role) then
     raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
-      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
+      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or grant the role to the owner of pgqueue and enroll it again, so that any worker can run its jobs. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
   end if;
 end
 $$;

@@ -232,18 +232,7 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
-    perform pgqueue._refuse_result('command tags');
-  elsif m.kept <> 'none' then
-    perform pgqueue._check_result(columns, rows, output_settings);
-    if m.kept = 'task' then
-      perform pgqueue._complete_sql_task(m, row_count, columns, rows);
-    else
-      insert into pgqueue.result (id, seq, columns, rows, output_settings)
-      values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
-    end if;
-  end if;
-  perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+  perform pgqueue._put_result(m, command_tags, row_count, columns, rows, output_settings);
   if has_committed then
     -- A cancel came too late.
     delete from pgqueue.request r where r.id = m.id;

@@ -18,7 +18,7 @@ begin
     -- The usual launch, authenticated and sent for the first time, is one statement, which does nothing for other requests.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and k.over_quota is null and args -> 'options' ? 'queue' and (args -> 'options') - 'queue' = '{"priority": 0}' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
+      where k.role = _gate.role and k.over_quota is null and args -> 'options' ? 'queue' and (args -> 'options') - 'queue' = '{"priority": 0}' and (args ->> 'kept' = 'none' or k.result_runner is not null or pgqueue._may_log_in(_gate.role))
         and not args ? 'max_workers'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))

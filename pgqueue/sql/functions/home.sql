@@ -180,11 +180,11 @@ begin
   -- Runners have numbers of the other cluster, and may be written for another version of the server.
   for routine in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
-    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(jobs?|groups?|takes?)_[0-9]+$'
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(jobs?|groups?|takes?|result)_[0-9]+$'
   loop
     execute format('drop routine %s', routine);
   end loop;
-  update pgqueue.role_key k set runner = null, group_runner = null, runner_xid = null;
+  update pgqueue.role_key k set runner = null, group_runner = null, result_runner = null, runner_xid = null;
   return missing;
 end
 $$;

@@ -100,7 +100,7 @@ begin
     and pgqueue._has_part(f.error, o.error)
     and (may_see_all and o.error is null or pg_has_role(o.role, f.submitter, 'member'))
     and (f.unique_key is not null and pgqueue._is_key_taken(f.submitter, f.unique_key, f.id)
-         or f.kept <> 'none' and not pgqueue._may_log_in(f.submitter));
+         or f.kept <> 'none' and not pgqueue._may_keep_result(f.submitter));
   if held_back > 0 and o.act = 'retry_jobs' then
     raise notice '% failed %', held_back, case held_back when 1 then 'job stays' else 'jobs stay' end
       using hint = 'Jobs that have not ended have their unique keys, or they keep results and their roles may not log in.';
@@ -143,7 +143,7 @@ begin
       and (o.until is null or f.ended_at < o.until)
       and pgqueue._has_part(f.error, o.error)
       and (not is_retry
-           or f.submitter = any (roles) and pgqueue._may_enter(f.submitter, f.queue, null) and (f.kept = 'none' or pgqueue._may_log_in(f.submitter))
+           or f.submitter = any (roles) and pgqueue._may_enter(f.submitter, f.queue, null) and (f.kept = 'none' or pgqueue._may_keep_result(f.submitter))
               and (f.unique_key is null or not pgqueue._is_key_taken(f.submitter, f.unique_key, f.id)))
       -- A role that may not read an error may not search it either, since each answer would tell a part of it.
       and (by_administrator and o.error is null or pg_has_role(o.role, f.submitter, 'member'))

@@ -50,6 +50,20 @@ end
 $$;
 comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Raises an error for a result that its reader could not read';
 
+create or replace function pgqueue._append_rows(id bigint, seq int, rows jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (_append_rows.seq >= 1) is not true or not pgqueue._are_rows(_append_rows.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  insert into pgqueue.result (id, seq, rows) values (_append_rows.id, _append_rows.seq, _append_rows.rows);
+end
+$$;
+comment on function pgqueue._append_rows(bigint, int, jsonb) is 'Adds a chunk of rows to a result, once the caller has been checked';
+
 create or replace function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
   returns void
   language plpgsql volatile security definer
@@ -63,15 +77,52 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
-  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
-    perform pgqueue._refuse_result('rows');
-  end if;
-  insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
+  perform pgqueue._append_rows(id, seq, rows);
 end
 $$;
 comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is
   'Adds a chunk of rows, numbered from 1, to the result of the running job';
 grant execute on function pgqueue._append_result(bigint, bigint, int, jsonb) to pgqueue_user;
+
+create or replace function pgqueue._put_notices(m pgqueue.message, notices jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
+    -- The rows of an earlier attempt are not part of the result.
+    delete from pgqueue.result r where r.id = m.id and r.seq = -1;
+    insert into pgqueue.result (id, seq, rows) values (m.id, -1, _put_notices.notices);
+  end if;
+end
+$$;
+comment on function pgqueue._put_notices(pgqueue.message, jsonb) is 'Stores the notices of a job, once the caller has been checked: chunk -1';
+
+create or replace function pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
+    if m.kept = 'task' then
+      perform pgqueue._complete_sql_task(m, row_count, columns, rows);
+    else
+      insert into pgqueue.result (id, seq, columns, rows, output_settings)
+      values (m.id, 0, _put_result.columns, _put_result.rows, _put_result.output_settings);
+    end if;
+  end if;
+  perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+end
+$$;
+comment on function pgqueue._put_result(pgqueue.message, text[], bigint, jsonb, jsonb, jsonb) is
+  'Stores the result of a job that has succeeded and moves it to the history, once the caller has been checked and has deleted its row';
 
 create or replace function pgqueue._keep_notices(id bigint, token bigint, notices jsonb)
   returns void
@@ -86,13 +137,7 @@ begin
     return;  -- The end of the run reports it.
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if pgqueue._are_notices(notices) is not true then
-    perform pgqueue._refuse_result('notices');
-  elsif m.kept <> 'none' then
-    -- The rows of an earlier attempt are not part of the result.
-    delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
-    insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
-  end if;
+  perform pgqueue._put_notices(m, notices);
 end
 $$;
 comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'Stores the notices of a job, for the reader of its result: chunk -1';

@@ -18,7 +18,7 @@ begin
     select p.oid::regprocedure::text
     from pg_proc p
     where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
-      and p.proname in ('jobs_' || role, 'job_' || role, 'groups_' || role, 'group_' || role, 'take_' || role, 'takes_' || role)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'groups_' || role, 'group_' || role, 'take_' || role, 'takes_' || role, 'result_' || role)
   loop
     execute format('drop routine %s', name);
   end loop;
@@ -26,7 +26,7 @@ end
 $$;
 comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';
 
-create or replace function pgqueue._job_steps(job_id text)
+create or replace function pgqueue._setting_steps(job_id text)
   returns text
   language sql immutable
   set search_path = pg_catalog, pg_temp
@@ -43,16 +43,16 @@ as $$
         is_set := pg_catalog.set_config('pgqueue.traceparent', pg_catalog.current_setting('pgqueue.run_traceparent'), true) is not null;
       end if;
     end if;
-    if job.params is null then
-      -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
-      execute pg_catalog.concat(job.sql, E'\n-- pgqueue job ', <job_id>);
-      get diagnostics row_count = row_count;
-    else
-      -- It is prepared, so that the server determines the types of the parameters.
-      execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
-      execute pg_catalog.concat('execute pgqueue_job(',
-        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
-    end if;
+$steps$, '<job_id>', job_id)
+$$;
+comment on function pgqueue._setting_steps(text) is 'What a runner does to give a job its settings: a part of pgqueue._job_steps and of what _make_result_runner makes';
+
+create or replace function pgqueue._ending_steps()
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select $steps$
     -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
     -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
     -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
@@ -65,8 +65,29 @@ as $$
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
     discard temp;
+$steps$
+$$;
+comment on function pgqueue._ending_steps() is 'What a runner does when the statement of a job has run: a part of pgqueue._job_steps and of what _make_result_runner makes';
+
+create or replace function pgqueue._job_steps(job_id text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pgqueue._setting_steps(job_id) || replace($steps$
+    if job.params is null then
+      -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
+      execute pg_catalog.concat(job.sql, E'\n-- pgqueue job ', <job_id>);
+      get diagnostics row_count = row_count;
+    else
+      -- It is prepared, so that the server determines the types of the parameters.
+      execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+      execute pg_catalog.concat('execute pgqueue_job(',
+        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
+    end if;
+$steps$, '<job_id>', job_id) || pgqueue._ending_steps() || $steps$
     execute 'close all';
-$steps$, '<job_id>', job_id)
+$steps$
 $$;
 comment on function pgqueue._job_steps(text) is 'What a runner does to run one job: a part of the bodies that _make_runner and _make_group_runner make. job_id: the expression for the number of the job; its other values are in the variable job';
 
@@ -175,6 +196,7 @@ begin
     $run$
   $body$, role);
   perform pgqueue._make_group_runner(role);
+  perform pgqueue._make_result_runner(role);
   -- Only the role itself can take its jobs, and only with the token: a runner that comes to belong to another role runs nothing.
   execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
@@ -189,12 +211,14 @@ begin
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
   execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
   execute format('alter function pgqueue_run.group_%s owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.result_%s owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
   end if;
   update pgqueue.role_key k
-  set runner = p.oid, runner_xid = p.xmin, group_runner = format('pgqueue_run.group_%s(bigint[], bigint[])', _make_runner.role)::regprocedure
+  set runner = p.oid, runner_xid = p.xmin, group_runner = format('pgqueue_run.group_%s(bigint[], bigint[])', _make_runner.role)::regprocedure,
+      result_runner = format('pgqueue_run.result_%s(bigint, bigint, text)', _make_runner.role)::regprocedure
   from pg_proc p
   where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
 end
@@ -231,7 +255,8 @@ create or replace function pgqueue._changed_runners()
   set search_path = pg_catalog, pg_temp
 as $$
   select pg_get_userbyid(k.role) from pgqueue.role_key k
-  where k.runner is not null and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and pgqueue._is_intact(k.group_runner, k.runner_xid, k.role))
+  where k.runner is not null and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and pgqueue._is_intact(k.group_runner, k.runner_xid, k.role)
+                                     and pgqueue._is_intact(k.result_runner, k.runner_xid, k.role))
   order by 1
 $$;
 comment on function pgqueue._changed_runners() is

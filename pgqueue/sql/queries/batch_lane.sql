@@ -48,3 +48,25 @@ select id, traceparent, queue, attempt, first_traceparent from pgqueue._traced_j
 -- name: set_run_traceparent
 -- For the next job that the session runs; the reset after the job takes it away.
 select pg_catalog.set_config('pgqueue.run_traceparent', %(traceparent)s, false)
+
+-- name: enter_result
+-- The transaction's settings before a job that keeps its result runs: its runner makes the others.
+select pgqueue_run.check_result(%(role)s), pg_catalog.set_config('application_name', %(application_name)s, true),
+       pg_catalog.set_config('pgqueue.run_traceparent', %(traceparent)s, true),
+       pg_catalog.set_config('statement_timeout', %(statement_timeout)s, true)
+
+-- name: run_result
+select r.line from pgqueue_run.{result}(%(id)s, %(token)s, %(form)s) as r (line)
+
+-- name: leave_result
+select from pgqueue_run.{result}(null, null, null)
+
+-- name: append_rows
+select pgqueue_run.append_rows(%(id)s, %(token)s, %(seq)s, %(rows)s::pg_catalog.jsonb)
+
+-- name: finish_result
+select pgqueue_run.finish_result(%(id)s, %(token)s, %(command_tags)s::pg_catalog.text[], %(row_count)s, %(columns)s::pg_catalog.jsonb, %(rows)s::pg_catalog.jsonb,
+                                 %(output_settings)s::pg_catalog.jsonb, %(notices)s::pg_catalog.jsonb, %(is_async)s, %(snooze_ms)s)
+
+-- name: fail_result
+select pgqueue_run.fail_result(%(id)s, %(token)s, %(error)s::pg_catalog.jsonb, %(run_s)s, %(notices)s::pg_catalog.jsonb)

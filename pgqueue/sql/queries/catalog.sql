@@ -19,7 +19,7 @@ routine as (
   select p.*, p.oid::regprocedure::text as name, s.nspowner
   from pg_proc p
   join schema s on s.oid = p.pronamespace
-  where not (s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take|takes|group|groups)_[0-9]+$')
+  where not (s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take|takes|group|groups|result)_[0-9]+$')
 ),
 type as (
   select t.*, t.oid::regtype::text as name, s.nspowner

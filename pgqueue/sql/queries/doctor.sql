@@ -27,6 +27,10 @@ from pg_stat_database
 select f.problem, f.hint, array(select r from pgqueue._changed_runners() r)
 from pgqueue._executor_fault() f
 
+-- name: doctor_logins
+select array(select r from pgqueue._roles_without_runner() r),
+       (select n.nspowner::regrole::text from pg_catalog.pg_namespace n where n.nspname = 'pgqueue')
+
 -- name: doctor_silent_workers
 select worker, extract(epoch from clock_timestamp() - last_seen_at)::float8
 from pgqueue.workers

@@ -223,6 +223,7 @@ create table pgqueue.role_key (
   enrolled_at timestamptz not null default clock_timestamp(),
   runner oid,
   group_runner oid,
+  result_runner oid,
   runner_xid xid,
   over_quota text
 );
@@ -230,6 +231,7 @@ comment on table pgqueue.role_key is
   'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
 comment on column pgqueue.role_key.group_runner is 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
+comment on column pgqueue.role_key.result_runner is 'The function that runs one of its jobs and returns its rows (pgqueue._make_result_runner)';
 comment on column pgqueue.role_key.runner_xid is 'The transaction that made it: a changed one has another';
 comment on column pgqueue.role_key.over_quota is
   'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';

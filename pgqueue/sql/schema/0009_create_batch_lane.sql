@@ -1,7 +1,7 @@
 -- The logins that pgqueue creates for workers, and the table that jobs of the batch lane lock between two jobs.
 
 comment on schema pgqueue_run is
-  'The functions that only the executors'' login may call. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for one job after another; group_* and groups_*, which do the same for several jobs in one transaction';
+  'The functions that only the executors'' login may call. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for one job after another; group_* and groups_*, which do the same for several jobs in one transaction; result_*, which the role owns, too, and which runs one of its jobs and returns its rows';
 comment on schema pgqueue_take is 'For each enrolled role: take_* and takes_*, with which the role''s runners read the jobs that they are to run';
 
 create type pgqueue_take.job as (place int, id bigint, token bigint, sql text, params text[], settings jsonb);

@@ -41,6 +41,8 @@ class JobSession:
         self.statements = StatementExchange(connection, self._farewell)
         self.server_started_at: int
         self.started_at: int
+        #: Whether it is logged in as the executors, and runs jobs of all roles.
+        self.is_executors = False
         self.server_started_at, self.started_at = self.call("session_start")
 
     @classmethod

@@ -8,7 +8,7 @@ from ...db.text_format import to_array
 from ...sql import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -30,6 +30,9 @@ class PipelineCall:
         self.text, self.values, self.types = text, values, types
         #: Receives the rows in text form, with their encoding, as they arrive.
         self.receive = receive
+        #: The cursor whose columns are asked for instead, and the receiver of the answer.
+        self.cursor: str | None = None
+        self.describe: Callable[[PGresult, str], None] | None = None
         self.tag = b""
         #: The number of rows in the command tag.
         self.tuples: int | None = None
@@ -39,10 +42,27 @@ class PipelineCall:
         self.error: Exception | None = None
 
     @classmethod
-    def named(cls, name: str, **params: object) -> PipelineCall:
-        """Return a call of a named query. Its parameters have no types: the server derives them."""
-        text, names = numbered(name)
-        return cls(text.decode(), [_to_text(params[each]) for each in names])
+    def named(cls, name: str, places: Mapping[str, str] | None = None, /, **params: object) -> PipelineCall:
+        """Return a call of a named query. Its parameters have no types: the server derives them.
+
+        Args:
+            name: of the query.
+            places: names of the database, of letters, digits and underscores, that stand where the query has a
+                {placeholder}.
+            params: the values of its parameters.
+        """
+        query, names = numbered(name)
+        text = query.decode()
+        for place, each in (places or {}).items():
+            text = text.replace(f"{{{place}}}", each)
+        return cls(text, [_to_text(params[each]) for each in names])
+
+    @classmethod
+    def of_cursor(cls, cursor: str, describe: Callable[[PGresult, str], None]) -> PipelineCall:
+        """Return a call that asks for the columns of an open cursor, and runs nothing."""
+        call = cls("")
+        call.cursor, call.describe = cursor, describe
+        return call
 
     @classmethod
     def of(

@@ -6,6 +6,7 @@ Rows wait as JSON in a temporary file, which stays in memory while it is small, 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ _CHUNK_BYTES = 1_000_000
 _IN_MEMORY_BYTES = 4_000_000
 #: A chunk is one jsonb, which holds 268,435,455 bytes.
 _MAX_ROW_BYTES = 250_000_000
+
+#: A value between quotes, which are doubled in it, as backslashes are.
+_QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
 
 HAS_ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_CHUNK)
 
@@ -47,6 +51,23 @@ class ResultBuffer:
         if self._file is not None:
             self._file.close()
 
+    def describe(self, result: PGresult, encoding: str) -> None:
+        """Take the columns from a description or an answer of the server."""
+        self.columns = [_describe_column(result, number, encoding) for number in range(result.nfields)]
+
+    def add_record(self, record: bytes, encoding: str) -> None:
+        """Take a row in the text form of a record, or [] for a row without columns.
+
+        Raises:
+            SqlstateError, OSError: as `add`.
+        """
+        if len(record) > _MAX_ROW_BYTES:
+            _check_size(sum(len(value or "") for value in read_record(record.decode("latin-1"))))
+        self.row_count += 1
+        [text] = _decode([record], encoding)
+        assert text is not None
+        self._keep(read_record(text), len(record))
+
     def add(self, result: PGresult, encoding: str) -> None:
         """Take some rows, or none, of the statement's answer.
 
@@ -55,16 +76,19 @@ class ResultBuffer:
             OSError: the temporary file cannot be written.
         """
         if self.columns is None:
-            self.columns = [_describe_column(result, number, encoding) for number in range(result.nfields)]
+            self.describe(result, encoding)
         self.row_count += result.ntuples
         if not self._is_kept:
             return
         for row in range(result.ntuples):
             values = _read_row(result, row)
-            self._bytes += sum(len(value) for value in values if value is not None)
-            self._rows.append(_decode(values, encoding))
-            if self._bytes >= _CHUNK_BYTES or len(self._rows) >= _CHUNK_ROWS:
-                self._write_chunk()
+            self._keep(_decode(values, encoding), sum(len(value) for value in values if value is not None))
+
+    def _keep(self, row: list[str | None], size: int) -> None:
+        self._bytes += size
+        self._rows.append(row)
+        if self._bytes >= _CHUNK_BYTES or len(self._rows) >= _CHUNK_ROWS:
+            self._write_chunk()
 
     def chunks(self) -> Iterator[str]:
         """Yield the rows in order, as JSON arrays of arrays of text; at least one chunk, which may be empty."""
@@ -103,15 +127,41 @@ def _read_row(result: PGresult, row: int) -> list[bytes | None]:
         # Each row is a copy of libpq's memory, so no more rows are converted than are kept.
         value = result.get_value(row, column)
         row_bytes += len(value or b"")
-        if row_bytes > _MAX_ROW_BYTES:
-            raise SqlstateError(
-                "54000",
-                "row is too large for the result of a job",
-                detail=f"Of a row {_MAX_ROW_BYTES} bytes are kept at most.",
-                hint="Large values should be written to a table instead.",
-            )
+        _check_size(row_bytes)
         values.append(value)
     return values
+
+
+def _check_size(row_bytes: int) -> None:
+    if row_bytes > _MAX_ROW_BYTES:
+        raise SqlstateError(
+            "54000",
+            "row is too large for the result of a job",
+            detail=f"Of a row {_MAX_ROW_BYTES} bytes are kept at most.",
+            hint="Large values should be written to a table instead.",
+        )
+
+
+def read_record(text: str) -> list[str | None]:
+    """Return the values of a record in its text form, which PostgreSQL has written; [] is a record without columns."""
+    if text == "[]":
+        return []
+    if '"' not in text:
+        return [value or None for value in text[1:-1].split(",")]
+    values: list[str | None] = []
+    place, end = 1, len(text) - 1
+    while True:
+        if (quoted := _QUOTED.match(text, place)) is not None:
+            values.append(quoted[1].replace('""', '"').replace("\\\\", "\\"))
+            place = quoted.end()
+        else:
+            stop = text.find(",", place, end)
+            stop = end if stop < 0 else stop
+            values.append(text[place:stop] or None)
+            place = stop
+        if place >= end:
+            return values
+        place += 1
 
 
 def _decode(values: list[bytes | None], encoding: str) -> list[str | None]:

@@ -21,10 +21,13 @@ from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, pg_query_pb2, scan
 
 from .error_fields import SqlstateError
+from .runner_forms import find_form
 from .sql_scanner import Unterminated, find_ends, mask, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from .runner_forms import RunnerForm
 
 #: Statements that need no transaction of their own, so that their error 25001 or 2D000 is an error of the job.
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
@@ -57,6 +60,8 @@ class Statement:
     #: The values of a SET TRANSACTION, as defaults for the next transaction: PostgreSQL accepts the statement only
     #: before any query.
     modes: Mapping[str, str] = field(default_factory=dict)
+    #: How it runs inside the server; None: only at the top level.
+    runner_form: RunnerForm | None = None
 
     @property
     def is_understood(self) -> bool:
@@ -193,6 +198,7 @@ def _make_statement(
         may_need_top_level=kind not in _QUERIES,
         sets_transaction=kind == "variable_set_stmt" and node.variable_set_stmt.name in _TRANSACTION_MODES,
         modes=_find_modes(node.variable_set_stmt) if kind == "variable_set_stmt" else {},
+        runner_form=find_form(node, text[start:end]),
     )
 
 

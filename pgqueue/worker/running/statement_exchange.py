@@ -50,12 +50,15 @@ class StatementExchange:
         """
         pgconn = self._connection.pgconn
         try:
-            texts = [[self._encode(call) for call in group] for group in groups]
+            texts = [[(*self._encode(call), call.cursor) for call in group] for group in groups]
             pgconn.enter_pipeline_mode()
             try:
                 for group in texts:
-                    for text, values, types in group:
-                        pgconn.send_query_params(text, values, param_types=types)
+                    for text, values, types, cursor in group:
+                        if cursor is not None:
+                            pgconn.send_describe_portal(cursor.encode())
+                        else:
+                            pgconn.send_query_params(text, values, param_types=types)
                     pgconn.pipeline_sync()
                 self._wait(generators.send(pgconn))
                 for each in groups:
@@ -118,6 +121,8 @@ class StatementExchange:
             elif result.status in _COPY:
                 close_session(self._connection)
                 raise SqlstateError("0A000", "COPY protocol not allowed in a pgqueue job")
+            elif call.describe is not None:
+                call.describe(result, self.encoding)
             elif result.status in HAS_ROWS and call.receive is not None and call.error is None:
                 try:
                     call.receive(result, self.encoding)

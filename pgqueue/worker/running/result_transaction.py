@@ -1,0 +1,270 @@
+"""Runs a job that keeps its result in a session of the executors' login, inside the runner of its submitter.
+
+It takes two round trips. The first opens the transaction, runs the job, which returns its rows as text, asks for their
+columns, and empties the session. The second stores the result, removes the job and commits. Between them runs no code
+of the job: what it has left is closed or reset by its runner, as its submitter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from ...errors import from_driver
+from ..claimed_job import Ending
+from .error_fields import SqlstateError, canceled, fields_of, timed_out
+from .job_transaction import CLAIM_LOST, NotToBegin
+from .notices import Notices
+from .pipeline_call import PipelineCall
+from .result_buffer import ResultBuffer
+from .runner_forms import Form
+from .sql_splitter import check_parameters, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..cancellation import CancelGuard
+    from ..claimed_job import ClaimedJob
+    from .error_fields import Fields
+    from .job_session import JobSession
+    from .runner_forms import RunnerForm
+
+#: The cursor of the rows (pgqueue._make_result_runner).
+_CURSOR = "pgqueue_result"
+#: They must be known before the transaction begins, or before the text of the job is read.
+_TOP_LEVEL_SETTINGS = (
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+    "client_encoding",
+)
+_QUOTING = "standard_conforming_strings"
+_RUNNER_LINE = re.compile(r"(?:^|\n)[^\n]*pgqueue_run\.result_\d+\(")
+#: The runner was changed, dropped, or is not for this login.
+_NO_RUNNER = frozenset({"PQ006", "42501", "42883"})
+#: Errors of a DO that commits, or calls what has to run outside of a transaction.
+_ENDS_TRANSACTION = frozenset({"25001", "2D000"})
+#: Only the login of the submitter may do that.
+_SETS_ROLE = re.compile(r'"(role|session_authorization)"')
+_LOST_CURSOR = "the cursor of its result"
+_END = "pgqueue_run.finish_result("
+
+
+def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
+    """Return how a job runs inside the server; None: it has to run in a session of its submitter.
+
+    A text that the parser does not understand is for the top level: only the server can say how many statements it has.
+    """
+    if not job.has_runner or not job.keep_result or any(name in job.settings for name in _TOP_LEVEL_SETTINGS):
+        return None
+    if job.settings.get(_QUOTING, "on") != "on":
+        return None
+    try:
+        statements = split(job.sql, lambda _: False)
+        check_parameters(statements, len(job.params))
+    except SqlstateError:
+        return None
+    form = statements[0].runner_form if len(statements) == 1 else None
+    return None if form is None or (job.params and form.form is not Form.QUERY) else form
+
+
+def find_refusal(job: ClaimedJob) -> SqlstateError | None:
+    """Return why a job can never run whose submitter may not log in, unless it is only that a runner is missing now."""
+    if not job.has_runner:
+        return None
+    try:
+        check_parameters(split(job.sql, lambda _: False), len(job.params))
+    except SqlstateError as error:
+        return error
+    return SqlstateError(
+        "55000",
+        f'role "{job.submitter}" may not log in, so its jobs cannot keep the result of this SQL',
+        hint="A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept. "
+        "For other SQL use pgqueue.submit, or let workers log in as the role.",
+    )
+
+
+def needs_top_level(job: ClaimedJob, form: RunnerForm, fields: Fields, *, has_begun: bool) -> bool:
+    """Return whether an error says that a job cannot run inside a function.
+
+    A job may raise any error itself. The statement of the job is run again only for those that the server raises.
+    """
+    sqlstate, message, context = fields.get("sqlstate"), fields.get("message") or "", fields.get("context")
+    if not has_begun:
+        return sqlstate in _NO_RUNNER
+    if sqlstate in _ENDS_TRANSACTION:
+        return form.command == "DO"
+    if sqlstate in _NO_RUNNER and context is None and f"result_{job.role}" in message:
+        return True
+    if sqlstate == "42501":
+        return _SETS_ROLE.search(message) is not None
+    if sqlstate == "25006":
+        # The job has made its transaction read-only.
+        return context is not None and _END in context
+    # Without a context the runner was refused: a parameter has no type, a rule returns no rows, its cursor is lost.
+    is_refused = (sqlstate == "42P18" and bool(job.params)) or sqlstate == "42P11"
+    return context is None and (is_refused or (sqlstate == "34000" and _LOST_CURSOR in message))
+
+
+def without_runner(fields: Fields, sql: str) -> Fields:
+    """Return the error of a job with its context as it is at the top level."""
+    context = fields.get("context")
+    found = list(_RUNNER_LINE.finditer(context or ""))
+    if not context or not found:
+        return fields
+    context = context[: found[-1].start()]
+    if context.endswith(f'{sql}"'):
+        # The runner's own EXECUTE.
+        context = context[: context.rfind("\n", 0, len(context) - len(sql) - 1) + 1].rstrip("\n")
+    return {name: value for name, value in {**fields, "context": context or None}.items() if value is not None}
+
+
+class ResultTransaction:
+    """One run of one job in a session that does nothing else meanwhile."""
+
+    def __init__(
+        self,
+        session: JobSession,
+        job: ClaimedJob,
+        form: RunnerForm,
+        guard: CancelGuard,
+        notices: Notices,
+        flush_progress: Callable[[], None],
+        application_name: str,
+    ) -> None:
+        self._session = session
+        self._job = job
+        self._form = form
+        self._guard = guard
+        self._notices = notices
+        self._flush_progress = flush_progress
+        self._application_name = application_name
+        self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
+        self._ending: dict[str, Any] | None = None
+        #: The job has run, also if it fails from now on.
+        self.has_begun = False
+        #: How a run ended that has committed: it succeeded, or it has put itself off.
+        self.ending = Ending.SUCCEEDED
+
+    def run(self) -> str:
+        """Run the job, commit it, and return a short description of its effect.
+
+        Raises:
+            ClaimLost: nothing was committed, and nothing is to be reported.
+            NotToBegin: nothing was done.
+            SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
+            ConnectionLost: the session has ended; whether the commit was made is unknown.
+        """
+        with ResultBuffer(is_kept=True) as result, self._cancelable():
+            self._run(result)
+            return self._complete(result)
+
+    @contextmanager
+    def _cancelable(self) -> Iterator[None]:
+        if self._guard.open(self._session):
+            self._guard.close()
+            raise canceled()
+        try:
+            yield
+        finally:
+            self._guard.close()
+
+    def _run(self, result: ResultBuffer) -> None:
+        job, has_rows = self._job, self._form.form is not Form.NOTHING
+        enter = PipelineCall.named(
+            "enter_result",
+            role=job.role,
+            application_name=self._application_name,
+            traceparent=job.span_traceparent or "",
+            statement_timeout=job.settings.get("statement_timeout", "0"),
+        )
+        names = {"result": f"result_{job.role}"}
+        run = PipelineCall.named("run_result", names, **job.key, form=self._form.form.value)
+        run.receive = lambda answer, encoding: self._receive(result, answer, encoding)
+        calls = [PipelineCall.named("begin_own_transaction"), enter, *self._arm_timeout(), run]
+        if has_rows:
+            calls.append(PipelineCall.of_cursor(_CURSOR, result.describe))
+        calls.append(PipelineCall.named("leave_result", names))
+        try:
+            self._session.statements.exchange(calls)
+        except psycopg.Error:
+            if run.is_done and run.error is None and self._ending is None:
+                # There was no cursor to ask for, because the job did not begin.
+                raise NotToBegin from None
+            raise
+        finally:
+            self.has_begun = enter.is_done and enter.error is None
+        if self._ending is None:
+            raise NotToBegin
+
+    def _arm_timeout(self) -> list[PipelineCall]:
+        if self._deadline is None:
+            return []
+        remaining_ms = int((self._deadline - monotonic()) * 1000)
+        if remaining_ms <= 0:
+            raise timed_out()
+        return [PipelineCall.named("arm_timeout", remaining_ms=remaining_ms, is_local=True)]
+
+    def _receive(self, result: ResultBuffer, answer: Any, encoding: str) -> None:
+        """Take lines of the runner: a row is in parentheses, and the last line says how the run ended."""
+        for number in range(answer.ntuples):
+            line = answer.get_value(number, 0)
+            if line.startswith(b"{"):
+                self._ending = json.loads(line)
+            else:
+                result.add_record(line, encoding)
+
+    def _complete(self, result: ResultBuffer) -> str:
+        assert self._ending is not None
+        if self._deadline is not None and monotonic() > self._deadline:
+            # The job has caught the timeout.
+            raise timed_out()
+        if self._guard.cause:
+            raise canceled()
+        snooze_ms = self._ending["snooze_ms"]
+        # The result of a run that is put off is dropped.
+        key, has_rows = self._job.key, result.columns is not None and snooze_ms is None
+        chunks = result.chunks() if has_rows else iter(())
+        first = next(chunks, None)
+        self._flush_progress()
+        for seq, rows in enumerate(chunks, 1):
+            # One chunk at a time, so that a large result is never in memory as a whole.
+            self._exchange([PipelineCall.named("append_rows", **key, seq=seq, rows=rows)])
+        row_count = self._ending["row_count"]
+        tag = self._form.tag(row_count)
+        finish = PipelineCall.named(
+            "finish_result",
+            **key,
+            command_tags=[tag],
+            row_count=row_count if self._form.is_counted else None,
+            columns=json.dumps(result.columns) if has_rows else None,
+            rows=first,
+            output_settings=json.dumps(self._ending["output_settings"]),
+            notices=self._notices.to_json(),
+            is_async=self._ending["synchronous_commit"] == "off",
+            snooze_ms=None if snooze_ms is None else int(snooze_ms),
+        )
+        finish.receive = self._read_ending
+        self._exchange([finish, PipelineCall.named("commit_transaction")])
+        return tag
+
+    def _read_ending(self, answer: Any, encoding: str) -> None:
+        self.ending = Ending(answer.get_value(0, 0).decode(encoding))
+
+    def _exchange(self, calls: list[PipelineCall]) -> None:
+        try:
+            self._session.statements.exchange(calls)
+        except psycopg.Error as error:
+            if error.sqlstate == CLAIM_LOST:
+                raise from_driver(error) from error
+            raise
+
+
+def fields_of_run(error: BaseException, sql: str) -> Fields:
+    """Return the fields of an error of a run inside the server."""
+    return without_runner(fields_of(error), sql)
