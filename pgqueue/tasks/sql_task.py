@@ -123,8 +123,11 @@ class SqlTask(Task):
         raise Ignore(f"SQL job {answer}")
 
     def _tell(self) -> None:
-        """Go on only if no other copy of the message has told Celery the outcome."""
-        if not self._fetch("tell_sql_task", task_id=self.request.id):
+        """Go on only if no other copy of the message has told Celery the outcome.
+
+        A member of a chord always goes on: the chord counts each member once.
+        """
+        if not self.request.chord and not self._fetch("tell_sql_task", task_id=self.request.id):
             raise Ignore("Celery has the outcome")
 
     def _return(self, outcome: Mapping[str, Any]) -> Any:
@@ -144,6 +147,10 @@ class SqlTask(Task):
         """Run the task as Celery does, in one transaction, and let its message come again if that was not committed."""
         assert self._tracer is not None  # see __trace__
         call = (task_id, args, without_secrets(kwargs), {**(request or {}), _STEP: kwargs})
+        if call[3].get("chord"):
+            # The last member may join the results of all members, itself among them, over another connection. That
+            # would wait for this transaction. The chord has a transaction of its own.
+            return self._tracer(*call)
         database = self._database()
         try:
             with database.transaction():

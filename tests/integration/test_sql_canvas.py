@@ -178,6 +178,17 @@ def test_a_diamond_of_sql_and_python_ends_once(app: Celery, db: Database, work: 
     }
 
 
+def test_chords_in_chords_of_sql_alone_end(app: Celery, work: StartWorker) -> None:
+    work()
+
+    def one(value: int) -> Any:
+        return sql("select $1::int", [value], result="scalar")
+
+    nested = chain(one(1), group(one(2), chain(one(3), group(one(4), one(5)))), one(6), app=app)
+
+    assert nested().get(timeout=30) == 6
+
+
 def test_a_failure_has_the_servers_report_and_calls_the_errback_and_not_the_next_step(
     app: Celery, db: Database, work: StartWorker
 ) -> None:
