@@ -46,32 +46,82 @@ def running_rabbitmq(folder: Path) -> Iterator[int]:
     Raises:
         SystemExit: it is not installed, or does not start.
     """
-    program = rabbitmq_program()
-    if program is None:
-        sys.exit("rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
-    port, epmd_port, distribution_port = free_port(), free_port(), free_port()
-    folder.mkdir()
-    (folder / "plugins").write_text("[].")
-    (folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{port}\n")
-    environment = {
-        "HOME": str(folder),
-        "RABBITMQ_NODENAME": f"bench{os.getpid()}@localhost",
-        "RABBITMQ_DIST_PORT": str(distribution_port),
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-        "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "ERL_EPMD_PORT": str(epmd_port),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-    }
-    # Not left to Erlang, which would start one that nobody ends.
-    with _running(["epmd"], folder, environment):
-        _wait_for(epmd_port, 10)
-        with _running([str(program)], folder, environment):
-            _wait_for(port, 180)
-            yield port
+    with RabbitMQ(folder) as node:
+        yield node.port
+
+
+class RabbitMQ:
+    """A RabbitMQ node of its own, with an epmd of its own, which can be restarted. Gone at the end of its context.
+
+    Raises:
+        SystemExit: it is not installed, or does not start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = rabbitmq_program()
+        if program is None:
+            sys.exit("rabbitmq-server is not installed (Debian: apt-get install rabbitmq-server)")
+        self._program = program
+        self._folder = folder
+        self.port = free_port()
+        self._epmd_port = free_port()
+        folder.mkdir()
+        (folder / "plugins").write_text("[].")
+        (folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
+        self._environment = {
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": f"bench{os.getpid()}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        self._epmd = contextlib.ExitStack()
+        self._server = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        """The URL of its default virtual host."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start the server, and wait until it listens."""
+        self._server.enter_context(_running([str(self._program)], self._folder, self._environment))
+        _wait_for(self.port, 180)
+
+    def stop(self) -> None:
+        """End the server; its queues stay on the disk."""
+        self._server.close()
+
+    def control(self, *arguments: str) -> None:
+        """Run rabbitmqctl on the server.
+
+        Raises:
+            CalledProcessError: it refused.
+        """
+        environment = {**os.environ, **self._environment}
+        program = self._program.with_name("rabbitmqctl")
+        subprocess.run([str(program), *arguments], env=environment, stdout=subprocess.DEVNULL, check=True)
+
+    def __enter__(self) -> RabbitMQ:
+        # Not left to Erlang, which would start one that nobody ends.
+        self._epmd.enter_context(_running(["epmd"], self._folder, self._environment))
+        _wait_for(self._epmd_port, 10)
+        try:
+            self.start()
+        except BaseException:
+            self._epmd.close()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+        self._epmd.close()
 
 
 def free_port() -> int:

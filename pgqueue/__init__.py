@@ -36,6 +36,9 @@ from .errors import (
     WrongState,
 )
 from .handle import Handle
+
+# After the modules above, which import the package pgqueue.sql: the name is this function.
+from .sql_signature import sql
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ __all__ = [
     "dict_row",
     "in_transaction",
     "scalar",
+    "sql",
     "to_url",
     "tuple_row",
 ]

@@ -31,7 +31,9 @@ PgQueueError
     NotPermitted, UnknownJob, InvalidArgument, WrongState, NotSupported, ResultMismatch, TooManyJobs,
     ClaimLost, WorkerUnknown, DefinitionConflict
   JobError                  a job ended otherwise than well; has all the fields of its report
-    JobFailed, JobCanceled, JobExpired
+    JobFailed               its statement raised an error
+      StepFailed            of an SQL step of a Celery canvas
+    JobCanceled, JobExpired
 """
 
 from __future__ import annotations
@@ -250,6 +252,22 @@ class JobError(ReportedError):
 
 class JobFailed(JobError):
     """The job's statement raised an error."""
+
+
+class StepFailed(JobFailed):
+    """The statement of an SQL step of a Celery canvas raised an error: what `AsyncResult.get` raises.
+
+    Result backends make an exception again from its `args`, so these have what the server reported.
+    """
+
+    def __init__(
+        self, message: str, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
+        self.args = (message, sqlstate, detail, hint)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class JobCanceled(JobError):

@@ -27,7 +27,7 @@ _SHOWN = 6
 class Limits:
     """The limits of the package."""
 
-    top_level: int = 25
+    top_level: int = 26
     methods: int = 40
     attributes: int = 20
     lines: int = 560

@@ -29,9 +29,9 @@ AREAS = {
             "integration/test_celery_worker.py", "integration/test_dead_letters.py", "integration/test_durability.py",
             "integration/test_e*.py", "integration/test_failover.py", "integration/test_groups.py",
             "integration/test_in_transaction.py", "integration/test_limited_tasks.py",
-            "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py",
+            "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py", "integration/test_relay*.py", "unit/test_relay*.py",
             "integration/test_server_settings.py", "integration/test_standby.py",
-            "integration/test_transport*.py", "isolation/test_declaring.py", "isolation/test_wakeups.py",
+            "integration/test_transport*.py", "integration/test_unique_tasks.py", "isolation/test_declaring.py", "isolation/test_wakeups.py",
             "unit/test_encryption.py", "unit/test_read_ahead.py", "unit/test_claim_buffer.py", "unit/test_broker_url.py",
             "unit/test_caller_transaction.py", "unit/test_envelope.py", "unit/test_poll_schedule.py", "unit/test_registration.py",
             "unit/test_event_loop_adapter.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
@@ -41,8 +41,8 @@ AREAS = {
     ),
     "worker": Area(
         tests=(
-            "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_results_inside.py", "integration/test_fair_worker.py",
-            "integration/test_json_log.py", "integration/test_traces.py", "integration/test_lost_sessions.py", "integration/test_pool_scaling.py", "integration/test_worker*.py", "integration/test_fleet.py", "unit/test_fleet.py",
+            "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_dependencies.py", "integration/test_fair_worker.py", "integration/test_results_inside.py",
+            "integration/test_json_log.py", "integration/test_traces.py", "integration/test_lost_sessions.py", "integration/test_pool_scaling.py", "integration/test_sql_canvas.py", "integration/test_worker*.py", "integration/test_fleet.py", "unit/test_fleet.py",
             "isolation/test_cancel_at_the_end.py", "isolation/test_chunk*.py", "isolation/test_groups.py", "isolation/test_re[as]*.py",
             "isolation/test_running.py", "unit/test_dispatch.py", "unit/test_event_publisher.py", "unit/test_event_text.py", "unit/test_error_fields.py",
             "unit/test_log.py", "unit/test_job_waits.py", "unit/test_sql_scanner.py", "unit/test_sql_splitter.py",
@@ -60,11 +60,11 @@ AREAS = {
         tests=(
             "integration/test_aio*.py", "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_schedule_imports.py", "integration/test_client*.py", "integration/test_connection_options.py",
             "integration/test_database.py", "integration/test_many_jobs.py", "integration/test_prepared_queries.py", "integration/test_terminals.py",
-            "integration/test_django_app.py", "integration/test_kit.py", "unit/test_kit_alone.py", "unit/test_client_*.py", "unit/test_types.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_crontab.py", "unit/test_errors.py",
+            "integration/test_comparison_service.py", "integration/test_django_app.py", "integration/test_kit.py", "unit/test_kit_alone.py", "unit/test_client_*.py", "unit/test_types.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_crontab.py", "unit/test_errors.py",
             "unit/test_handle.py", "unit/test_http_server.py", "integration/test_exporter.py", "integration/test_dashboards.py", "unit/test_options.py", "unit/test_text_format.py", "unit/test_without_posix.py",
         ),
         code=(
-            "__init__.py", "__main__.py", "after_fork.py", "aio/*.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
+            "__init__.py", "__main__.py", "after_fork.py", "aio/*.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py", "sql_signature.py",
             "django/*.py", "django/*/*.py", "encryption.py", "handle.py", "testing/*.py", "tracing.py",
         ),
     ),

@@ -11,10 +11,11 @@ CREATE TYPE pgqueue.ending AS ENUM (
     'gone',
     'deferred',
     'released',
-    'handed_over'
+    'handed_over',
+    'snoozed'
 );
 
-COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane';
+COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane; snoozed: it has committed, and is in the queue again, later';
 
 CREATE TYPE pgqueue.handle AS (
 	id bigint,
@@ -36,12 +37,18 @@ CREATE TYPE pgqueue.job_options AS (
 	label text,
 	durability text,
 	traceparent text,
-	limit_key text
+	limit_key text,
+	after pgqueue.handle[],
+	on_parent_failure text,
+	batch bigint,
+	unique_for interval,
+	on_conflict text
 );
 
 COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value';
 
 CREATE TYPE pgqueue.job_state AS ENUM (
+    'waiting',
     'queued',
     'running',
     'succeeded',
@@ -58,7 +65,7 @@ CREATE TYPE pgqueue.lane AS ENUM (
     'held'
 );
 
-COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, whose claim counts until the task has ended';
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits or with a unique key, whose claim counts until the task has ended';
 
 CREATE TYPE pgqueue.limit_turn AS (
 	place integer,
@@ -83,10 +90,11 @@ COMMENT ON TYPE pgqueue.message_kind IS 'A job is an SQL string that pgqueue run
 CREATE TYPE pgqueue.message_state AS ENUM (
     'ready',
     'delayed',
-    'claimed'
+    'claimed',
+    'waiting'
 );
 
-COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a finished one has no row';
+COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a finished one has no row. waiting: for the end of other jobs';
 
 CREATE TYPE pgqueue.result_kept AS ENUM (
     'none',
@@ -147,10 +155,6 @@ CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, row
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._append_rows(id bigint, seq integer, rows jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE TABLE pgqueue.message (
     id bigint NOT NULL,
     cookie bigint,
@@ -182,7 +186,8 @@ CREATE TABLE pgqueue.message (
     payload json,
     last_error jsonb,
     retried_from bigint,
-    queue_timeout interval
+    queue_timeout interval,
+    snoozes smallint
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -208,9 +213,12 @@ COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job 
 
 COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
 
+COMMENT ON COLUMN pgqueue.message.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze). NULL: never';
+
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._are_notices(notices jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -311,6 +319,11 @@ CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_dependants(ids bigint[], causes bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -351,6 +364,10 @@ CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._carry_out_job_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._carry_out_job_order() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -375,6 +392,11 @@ CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_dependencies(max_count integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -391,6 +413,10 @@ CREATE FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -400,6 +426,10 @@ CREATE FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) RE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_queue(name text, arguments jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_relay(queue text, target text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -430,6 +460,10 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_snooze(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.chord_part (
@@ -480,7 +514,7 @@ CREATE FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) RET
 CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -607,7 +641,8 @@ CREATE TABLE pgqueue.history (
     progress_msg text,
     command_tags text[],
     error jsonb,
-    retried_from bigint
+    retried_from bigint,
+    snoozes smallint
 )
 PARTITION BY RANGE (ended_at);
 
@@ -616,6 +651,8 @@ ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
 COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 
 COMMENT ON COLUMN pgqueue.history.xact IS 'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+COMMENT ON COLUMN pgqueue.history.snoozes IS 'As in the queue';
 
 CREATE TABLE pgqueue.schedule (
     id bigint NOT NULL,
@@ -895,6 +932,11 @@ COMMENT ON TABLE pgqueue.task_group IS 'Groups of Celery tasks that were saved';
 CREATE FUNCTION pgqueue._delete_task_group(group_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
 
+CREATE FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -969,6 +1011,11 @@ CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp wi
 CREATE FUNCTION pgqueue._duration_bounds() RETURNS double precision[]
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._end_batch_if_done(batch_id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -992,10 +1039,6 @@ CREATE FUNCTION pgqueue._ended_job(id bigint) RETURNS pgqueue.history
 
 CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._ending_steps() RETURNS text
-    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) RETURNS pgqueue.handle
@@ -1172,6 +1215,11 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DE
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._find_schedule(owner oid, name text) RETURNS pgqueue.schedule
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1212,6 +1260,10 @@ CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_batches(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_cron_run() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1246,8 +1298,16 @@ CREATE FUNCTION pgqueue._forget_fleet_hosts() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_keys() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_limits() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_receipts() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._forget_scale_requests() RETURNS void
@@ -1321,6 +1381,10 @@ CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
 
 CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._has_ready_job(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1413,7 +1477,7 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._is_key_taken(role oid, key text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_key_taken(role oid, key text, except_id bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1424,6 +1488,10 @@ CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1431,7 +1499,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
@@ -1454,30 +1522,6 @@ CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
 
 CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
     LANGUAGE sql STABLE;
-
-CREATE TABLE pgqueue.role_key (
-    role oid NOT NULL,
-    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    runner oid,
-    group_runner oid,
-    result_runner oid,
-    runner_xid xid,
-    over_quota text
-);
-
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
-
-COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
-
-COMMENT ON COLUMN pgqueue.role_key.result_runner IS 'The function that runs one of its jobs and returns its rows (pgqueue._make_result_runner)';
-
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
-
-COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
@@ -1513,6 +1557,10 @@ CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
 
 CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._keep_key(id bigint) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RETURNS void
@@ -1636,6 +1684,35 @@ CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.unique_hold (
+    submitter oid NOT NULL,
+    kind pgqueue.message_kind NOT NULL,
+    unique_key text NOT NULL,
+    message_id bigint,
+    cookie bigint,
+    task_id text,
+    free_at timestamp with time zone
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE pgqueue.unique_hold IS 'For each unique key of a role the job, and the Celery task, that was submitted last with it. The key is taken while that message is in the queue, and until free_at. Only calls with a key write it; upkeep deletes what is free';
+
+COMMENT ON COLUMN pgqueue.unique_hold.message_id IS 'The message. NULL: the transaction that made the row is about to name it';
+
+COMMENT ON COLUMN pgqueue.unique_hold.cookie IS 'The cookie of the job, for the handle when the job has ended';
+
+COMMENT ON COLUMN pgqueue.unique_hold.task_id IS 'Of a Celery task: its id. A retry that the task sends itself has the same, and takes the key over';
+
+COMMENT ON COLUMN pgqueue.unique_hold.free_at IS 'The key is taken until then, whether or not the message has ended (unique_for). NULL: no longer than the message is there';
+
+CREATE FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) RETURNS pgqueue.unique_hold
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1658,16 +1735,16 @@ CREATE FUNCTION pgqueue._make_background_role() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._make_batch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._make_partitions() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._make_result_runner(role oid) RETURNS void
-    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
@@ -1690,10 +1767,6 @@ CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integ
 
 CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
     LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._may_keep_result(role oid) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
     LANGUAGE sql STABLE;
@@ -1768,6 +1841,10 @@ CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._note_receipts(source text, ids text[]) RETURNS SETOF text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._note_roles() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1792,6 +1869,10 @@ CREATE FUNCTION pgqueue._number_as_name(id bigint) RETURNS text
 
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._open_batch(role oid, batch_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._options(queue text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text) RETURNS pgqueue.job_options
@@ -1870,6 +1951,10 @@ CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueu
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1882,11 +1967,19 @@ CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settin
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._put_notices(m pgqueue.message, notices jsonb) RETURNS void
+CREATE FUNCTION pgqueue._put_keyed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+CREATE FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1999,6 +2092,10 @@ CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_taken(unique_key text, held pgqueue.unique_hold, is_live boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_traceparent(value text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2015,7 +2112,15 @@ CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text DEFAU
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._relay_queues() RETURNS SETOF text
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._release_dependant(job_id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2040,6 +2145,10 @@ CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2154,10 +2263,6 @@ CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._roles_without_runner() RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2260,6 +2365,10 @@ CREATE FUNCTION pgqueue._search_step(before bigint, part text, since timestamp w
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan';
 
+CREATE FUNCTION pgqueue._seconds_in(value jsonb) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2279,7 +2388,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) RETURNS text
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2338,10 +2447,6 @@ CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RET
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._setting_steps(job_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2355,6 +2460,22 @@ CREATE FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_opt
     RETURN (pgqueue._with_durability(pgqueue._inherited(settings), (options).durability) || CASE WHEN ((options).traceparent IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('pgqueue.traceparent', (options).traceparent) END);
 
 ;
+
+CREATE FUNCTION pgqueue._settle_batch(batch_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settle_child(child bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
@@ -2409,6 +2530,10 @@ CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text DEFAULT '200ms'::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._submit_keyed(k pgqueue.keyed_outbox) RETURNS pgqueue.keyed_outbox
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2520,7 +2645,11 @@ CREATE FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) RETURNS pgqueu
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) RETURNS text
+CREATE FUNCTION pgqueue._trigger_job_options(options jsonb) RETURNS pgqueue.job_options
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2610,6 +2739,10 @@ CREATE FUNCTION pgqueue._with_trace(headers jsonb) RETURNS jsonb
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql;
 
+CREATE FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) RETURNS pgqueue.job_options
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._without_runner(error jsonb, sql text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2620,6 +2753,10 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._write_end(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._write_job_log(lines jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2633,6 +2770,9 @@ CREATE FUNCTION pgqueue.backlog(queue text, max_count integer DEFAULT 10000) RET
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off';
+
+CREATE FUNCTION pgqueue.batch(label text DEFAULT NULL::text, on_success text DEFAULT NULL::text, on_failure text DEFAULT NULL::text, on_end text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2651,10 +2791,10 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
 CREATE FUNCTION pgqueue.discard_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE sql;
 
-CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
@@ -2680,7 +2820,7 @@ CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestam
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
@@ -2698,6 +2838,10 @@ CREATE FUNCTION pgqueue.purge(queue text) RETURNS bigint
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.relay_to(queue text, target text, exchange text DEFAULT NULL::text, routing_key text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2741,7 +2885,7 @@ CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text
 CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS text
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
@@ -2782,11 +2926,15 @@ COMMENT ON COLUMN pgqueue.slow.failures IS 'How many of them have failed';
 CREATE FUNCTION pgqueue.slow_jobs(since interval DEFAULT '1 day'::interval, queue text DEFAULT NULL::text) RETURNS SETOF pgqueue.slow
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue.snooze(delay interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
@@ -2807,6 +2955,10 @@ CREATE FUNCTION pgqueue.uninstall_pg_cron() RETURNS void
 
 CREATE FUNCTION pgqueue.unschedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT NULL::integer, queue text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], timeout interval DEFAULT NULL::interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NULL::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2852,6 +3004,73 @@ COMMENT ON COLUMN pgqueue.attempts.error_hint IS 'The same of the HINT. NULL: no
 
 COMMENT ON COLUMN pgqueue.attempts.error_context IS 'The same of the CONTEXT. NULL: none, or the role is not a member of the submitter';
 
+ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueue.batch (
+    id bigint DEFAULT nextval('pgqueue.message_id_seq'::regclass) NOT NULL,
+    owner oid NOT NULL,
+    label text,
+    on_success text,
+    on_failure text,
+    on_end text,
+    settings jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    succeeded bigint,
+    failed bigint,
+    CONSTRAINT batch_counts_what_has_ended CHECK (((ended_at IS NULL) = (num_nulls(succeeded, failed) = 2)))
+);
+
+COMMENT ON TABLE pgqueue.batch IS 'Batches of jobs. A row changes once, when the last job of the batch has ended: there is no counter';
+
+COMMENT ON COLUMN pgqueue.batch.settings IS 'The settings of the session that made it, with which its callbacks run';
+
+CREATE TABLE pgqueue.batch_outcome (
+    batch_id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    has_succeeded boolean NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.batch_outcome IS 'The ended jobs of batches that have not ended. Appended to; the end of a batch counts its rows and deletes them';
+
+CREATE TABLE pgqueue.dependency (
+    parent bigint NOT NULL,
+    child bigint NOT NULL,
+    on_parent_failure text,
+    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
+    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency IS 'Which job (child) waits for the end of which job (parent), and which batch (child) has which unfinished job (parent). The transaction that ends the parent deletes the row';
+
+COMMENT ON COLUMN pgqueue.dependency.child IS 'A job with the state waiting, or a batch: both have their numbers from one sequence';
+
+COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
+
+COMMENT ON COLUMN pgqueue.batches.id IS 'The number of the batch';
+
+COMMENT ON COLUMN pgqueue.batches.label IS 'The caller''s label, which its callbacks have, too; NULL: none';
+
+COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs were added so far';
+
+COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet';
+
+COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run';
+
+COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs have succeeded';
+
+COMMENT ON COLUMN pgqueue.batches.failed IS 'How many jobs have ended without success: failed, canceled or expired';
+
+COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last job ended. NULL: the batch is open, and jobs can be added';
+
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
     START WITH 1
@@ -2886,6 +3105,23 @@ COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text; NULL: none
 COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs or sessions the value applies to; NULL: it applies to all roles';
 
 COMMENT ON COLUMN pgqueue.configuration.source IS 'Where the value comes from: queue or table (pgqueue.configure), role (ALTER ROLE), database (ALTER DATABASE), server (ALTER ROLE ALL) or default';
+
+CREATE TABLE pgqueue.dependency_check (
+    id bigint NOT NULL,
+    parent bigint NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency_check IS 'Jobs whose ends may have missed a dependency, since neither transaction saw the other, and batches that could not be ended because a job was just being added. Upkeep looks at each until that is excluded';
+
+ALTER TABLE pgqueue.dependency_check ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.dependency_check_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2994,7 +3230,8 @@ CREATE TABLE pgqueue.history_default (
     progress_msg text,
     command_tags text[],
     error jsonb,
-    retried_from bigint
+    retried_from bigint,
+    snoozes smallint
 );
 
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
@@ -3067,7 +3304,7 @@ COMMENT ON TABLE pgqueue.job_log_line_default IS 'Has the lines that are written
 
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
-COMMENT ON COLUMN pgqueue.jobs.state IS 'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+COMMENT ON COLUMN pgqueue.jobs.state IS 'waiting (for the end of other jobs), queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
 
 COMMENT ON COLUMN pgqueue.jobs.queue IS 'The queue of the job';
 
@@ -3118,6 +3355,10 @@ COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL
 COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.retried_from IS 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
+
+COMMENT ON COLUMN pgqueue.jobs.parents IS 'Of a waiting job: the first 100 jobs for whose end it waits. NULL: it does not wait for others';
+
+COMMENT ON COLUMN pgqueue.jobs.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze)';
 
 CREATE TABLE pgqueue.limit_holder (
     id bigint NOT NULL,
@@ -3207,15 +3448,6 @@ COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often the reason is un
 
 COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was reclaimed, which counted, before its worker could report that';
 
-ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME pgqueue.message_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 CREATE UNLOGGED TABLE pgqueue.nonce (
     nonce bigint NOT NULL,
     made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -3238,6 +3470,27 @@ ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    runner oid,
+    group_runner oid,
+    runner_xid xid,
+    over_quota text
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
+
+COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
 
 ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.queue_id_seq
@@ -3265,6 +3518,8 @@ COMMENT ON COLUMN pgqueue.queues.consumers IS 'How many registered workers and o
 COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no durability: sync or async';
 
 COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
+
+COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs wait for the end of other jobs';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
@@ -3306,6 +3561,44 @@ COMMENT ON COLUMN pgqueue.quotas.bindings IS 'How many bindings it has made';
 COMMENT ON COLUMN pgqueue.quotas.max_bindings IS 'The limit of bindings (pgqueue.max_bindings)';
 
 COMMENT ON COLUMN pgqueue.quotas.counted_at IS 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
+
+CREATE TABLE pgqueue.relay_receipt (
+    source text NOT NULL,
+    message_id text NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.relay_receipt IS 'The ids of messages that `pgqueue relay --from` has taken in, so that one that is delivered again is not stored again. Upkeep forgets them after 7 days';
+
+CREATE TABLE pgqueue.relay_route (
+    queue text NOT NULL,
+    target text NOT NULL,
+    exchange text,
+    routing_key text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT relay_route_exchange_is_at_most_255_bytes CHECK ((octet_length(exchange) <= 255)),
+    CONSTRAINT relay_route_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT relay_route_routing_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255)),
+    CONSTRAINT relay_route_target_is_a_word CHECK ((target ~ '^[a-z][a-z0-9_]{0,30}$'::text))
+);
+
+COMMENT ON TABLE pgqueue.relay_route IS 'Which queues `pgqueue relay` sends on, and to which target. A target is a name: its URL, which may have a password, is known to the relay alone';
+
+COMMENT ON COLUMN pgqueue.relay_route.queue IS 'The name of a queue, or a pattern with * and ?';
+
+COMMENT ON COLUMN pgqueue.relay_route.exchange IS 'The exchange there; NULL: the default exchange, so that the routing key is the name of a queue';
+
+COMMENT ON COLUMN pgqueue.relay_route.routing_key IS 'The routing key there; NULL: the name of the queue';
+
+COMMENT ON COLUMN pgqueue.relays.queue IS 'The name of a queue, or a pattern with * and ?';
+
+COMMENT ON COLUMN pgqueue.relays.target IS 'The name of the broker, whose URL only the relay knows';
+
+COMMENT ON COLUMN pgqueue.relays.exchange IS 'The exchange there; NULL: the default exchange';
+
+COMMENT ON COLUMN pgqueue.relays.routing_key IS 'The routing key there; NULL: the name of the queue';
+
+COMMENT ON COLUMN pgqueue.relays.changed_at IS 'When the route was set';
 
 CREATE TABLE pgqueue.result_default (
     id bigint CONSTRAINT result_id_not_null NOT NULL,
@@ -3537,13 +3830,19 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
+ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
@@ -3551,6 +3850,12 @@ ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_id
 
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.batch_outcome
+    ADD CONSTRAINT batch_outcome_pkey PRIMARY KEY (batch_id, job_id);
+
+ALTER TABLE ONLY pgqueue.batch
+    ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (id);
@@ -3566,6 +3871,12 @@ ALTER TABLE ONLY pgqueue.compat
 
 ALTER TABLE ONLY pgqueue.configured
     ADD CONSTRAINT configured_pkey PRIMARY KEY (queue, setting, role);
+
+ALTER TABLE ONLY pgqueue.dependency_check
+    ADD CONSTRAINT dependency_check_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.dependency
+    ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -3621,6 +3932,12 @@ ALTER TABLE ONLY pgqueue.queue
 ALTER TABLE ONLY pgqueue.queue_switch
     ADD CONSTRAINT queue_switch_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY pgqueue.relay_receipt
+    ADD CONSTRAINT relay_receipt_pkey PRIMARY KEY (source, message_id);
+
+ALTER TABLE ONLY pgqueue.relay_route
+    ADD CONSTRAINT relay_route_pkey PRIMARY KEY (queue);
+
 ALTER TABLE ONLY pgqueue.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
 
@@ -3666,6 +3983,9 @@ ALTER TABLE ONLY pgqueue.tracked_job
 ALTER TABLE ONLY pgqueue.tracked_timeout
     ADD CONSTRAINT tracked_timeout_pkey PRIMARY KEY (session_id);
 
+ALTER TABLE ONLY pgqueue.unique_hold
+    ADD CONSTRAINT unique_hold_pkey PRIMARY KEY (submitter, kind, unique_key);
+
 ALTER TABLE ONLY pgqueue.upkeep_failure
     ADD CONSTRAINT upkeep_failure_pkey PRIMARY KEY (part);
 
@@ -3679,6 +3999,10 @@ COMMENT ON INDEX pgqueue.attempt_ended_at IS 'pgqueue._forget_failures: what is 
 CREATE INDEX attempt_id ON pgqueue.attempt USING btree (id, attempt);
 
 COMMENT ON INDEX pgqueue.attempt_id IS 'pgqueue.attempts: those of a job';
+
+CREATE INDEX batch_ended_at ON pgqueue.batch USING btree (COALESCE(ended_at, created_at));
+
+COMMENT ON INDEX pgqueue.batch_ended_at IS 'pgqueue._forget_batches: what is older than the retention';
 
 CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
@@ -3695,6 +4019,10 @@ COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings
 CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: expired chords';
+
+CREATE INDEX dependency_child ON pgqueue.dependency USING btree (child, parent);
+
+COMMENT ON INDEX pgqueue.dependency_child IS 'pgqueue._settle_child: whether a job still waits, and whether a batch has unfinished jobs';
 
 CREATE INDEX exchange_declared_by ON pgqueue.exchange USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
@@ -3766,10 +4094,6 @@ CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitt
 
 COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs of this session';
 
-CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter, unique_key) WHERE (unique_key IS NOT NULL);
-
-COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
-
 CREATE INDEX queue_declared_by ON pgqueue.queue USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
 COMMENT ON INDEX pgqueue.queue_declared_by IS 'pgqueue._require_room: how many a role has';
@@ -3777,6 +4101,10 @@ COMMENT ON INDEX pgqueue.queue_declared_by IS 'pgqueue._require_room: how many a
 CREATE INDEX queue_name ON pgqueue.queue USING btree (name, declared_by, id);
 
 COMMENT ON INDEX pgqueue.queue_name IS 'pgqueue._declared: the declaration that counts for a message';
+
+CREATE INDEX relay_receipt_received_at ON pgqueue.relay_receipt USING btree (received_at);
+
+COMMENT ON INDEX pgqueue.relay_receipt_received_at IS 'pgqueue._forget_receipts: the old ones';
 
 CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
 
@@ -3836,7 +4164,11 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.batch_order FOR EACH ROW EXECUTE FUNCTION pgqueue._make_batch();
+
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
+
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_change FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_change();
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_order();
 
@@ -3845,6 +4177,8 @@ CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH RO
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
+
+CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
 
@@ -3857,6 +4191,10 @@ ALTER TABLE pgqueue.activity ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.attempt ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.batch ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.batch_outcome ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.binding ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
@@ -3866,6 +4204,10 @@ ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.configured ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.dependency ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.dependency_check ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true);
 
@@ -3913,6 +4255,10 @@ ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.queue_switch ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.relay_receipt ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.relay_route ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.result ENABLE ROW LEVEL SECURITY;
@@ -3950,6 +4296,8 @@ ALTER TABLE pgqueue.task_result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.tracked_job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.tracked_timeout ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.unique_hold ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.upkeep_failure ENABLE ROW LEVEL SECURITY;
 
@@ -4000,8 +4348,6 @@ GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._append_rows(id bigint, seq integer, rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
@@ -4078,6 +4424,8 @@ GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._cancel_dependants(ids bigint[], causes bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) TO pgqueue_user;
 
@@ -4141,6 +4489,8 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._carry_out_job_change() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._carry_out_job_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
@@ -4159,6 +4509,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_fleet(name text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval) FROM PUBLIC;
@@ -4167,12 +4519,18 @@ REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, su
 
 REVOKE ALL ON FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_queue(name text, arguments jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_relay(queue text, target text, exchange text, routing_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
@@ -4266,6 +4624,9 @@ REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_snooze(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_snooze(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
@@ -4429,6 +4790,9 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._held_key(id bigint, token bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
@@ -4463,6 +4827,8 @@ REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._end_batch_if_done(batch_id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
@@ -4477,8 +4843,6 @@ REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._ending_steps() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) TO pgqueue_user;
@@ -4572,6 +4936,8 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
@@ -4599,6 +4965,8 @@ GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_batches(ended_before timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_cron_run() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
@@ -4609,7 +4977,11 @@ REVOKE ALL ON FUNCTION pgqueue._forget_failures(ended_before timestamp with time
 
 REVOKE ALL ON FUNCTION pgqueue._forget_fleet_hosts() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_keys() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_receipts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
 
@@ -4658,6 +5030,9 @@ GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._has_ready_job(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -4716,12 +5091,14 @@ REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text, except_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_own_row(xmin xid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
@@ -4729,8 +5106,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
@@ -4770,6 +5147,8 @@ GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._keep_key(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -4837,6 +5216,10 @@ REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
@@ -4853,11 +5236,11 @@ REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._make_batch() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._make_result_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
@@ -4871,9 +5254,6 @@ REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._may_keep_result(role oid) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._may_keep_result(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._may_log_in(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
@@ -4926,6 +5306,9 @@ REVOKE ALL ON FUNCTION pgqueue._note_limit_wait(seconds double precision) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._note_receipts(source text, ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._note_receipts(source text, ids text[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._note_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
@@ -4940,6 +5323,8 @@ REVOKE ALL ON FUNCTION pgqueue._number_as_name(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._number_as_name(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._open_batch(role oid, batch_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) TO pgqueue_user;
@@ -4996,6 +5381,10 @@ REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
@@ -5006,9 +5395,92 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._put_notices(m pgqueue.message, notices jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
+
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -5090,6 +5562,8 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_taken(unique_key text, held pgqueue.unique_hold, is_live boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_traceparent(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_traceparent(value text) TO pgqueue_user;
 
@@ -5104,9 +5578,14 @@ REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail tex
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._relay_queues() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._relay_queues() TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._release_dependant(job_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
@@ -5120,6 +5599,8 @@ REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) TO pgqueue_worker;
@@ -5193,12 +5674,6 @@ REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._roles_without_runner() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) FROM PUBLIC;
@@ -5271,6 +5746,9 @@ GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since times
 GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._seconds_in(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seconds_in(value jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
@@ -5282,8 +5760,8 @@ REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -5337,13 +5815,17 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_batch(batch_id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_child(child bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 
@@ -5407,6 +5889,8 @@ GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._submit_keyed(k pgqueue.keyed_outbox) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._sum_counts(counts bigint[]) FROM PUBLIC;
 
@@ -5499,8 +5983,11 @@ GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._trigger_job_options(options jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_job_options(options jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
@@ -5559,11 +6046,16 @@ GRANT ALL ON FUNCTION pgqueue._with_trace(headers jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._write_end(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) TO pgqueue_worker;
@@ -5575,6 +6067,9 @@ REVOKE ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) FROM PUBLI
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.batch(label text, on_success text, on_failure text, on_end text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.batch(label text, on_success text, on_failure text, on_end text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
@@ -5603,11 +6098,11 @@ REVOKE ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, 
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -5625,8 +6120,8 @@ REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
@@ -5643,6 +6138,9 @@ GRANT ALL ON FUNCTION pgqueue.purge(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.relay_to(queue text, target text, exchange text, routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.relay_to(queue text, target text, exchange text, routing_key text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.remove_fleet(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.remove_fleet(name text) TO pgqueue_admin;
@@ -5684,8 +6182,8 @@ GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, param
 REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
@@ -5729,11 +6227,14 @@ GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_w
 GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.snooze(delay interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.snooze(delay interval) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;
@@ -5750,6 +6251,10 @@ REVOKE ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
@@ -5757,6 +6262,23 @@ GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_admin;
+
+GRANT INSERT(label) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_success) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_failure) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(on_end) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT SELECT(id) ON TABLE pgqueue.batch_order TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.batches TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
@@ -5788,6 +6310,30 @@ GRANT SELECT ON TABLE pgqueue.fleet_processes TO pgqueue_admin;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_admin;
+
+GRANT INSERT(id) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(id) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(cookie) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(cookie) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(eta) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(eta) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(priority) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(params) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT SELECT(is_done) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT SELECT(is_done) ON TABLE pgqueue.job_change TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_worker;
@@ -5838,8 +6384,6 @@ GRANT INSERT(backoff) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
 
-GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
-
 GRANT INSERT(limit_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
@@ -5865,6 +6409,10 @@ GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
@@ -5895,6 +6443,10 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
 CREATE VIEW pgqueue.attempts (id bigint, attempt integer, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, worker text, sqlstate text, error text, error_detail text, error_hint text, error_context text) WITH (security_barrier=true);
 
+CREATE VIEW pgqueue.batch_order (role oid, label text, on_success text, on_failure text, on_end text, settings jsonb, id bigint);
+
+CREATE VIEW pgqueue.batches (id bigint, label text, total bigint, waiting bigint, running bigint, succeeded bigint, failed bigint, ended_at timestamp with time zone) WITH (security_barrier=true);
+
 CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
@@ -5911,13 +6463,17 @@ CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at t
 
 CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint) WITH (check_option=cascaded);
+
+CREATE VIEW pgqueue.job_change (role oid, id bigint, cookie bigint, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval, is_done boolean);
 
 CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notices jsonb, retried_as bigint, can_be_retried boolean, is_readable boolean) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 
-CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
+CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, waits boolean, place bigint, id bigint, task_id text, outcome text);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 
@@ -5941,9 +6497,11 @@ CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WIT
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer) WITH (security_barrier=true);
+CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer, waiting bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

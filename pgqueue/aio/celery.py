@@ -7,12 +7,15 @@ thread sends it; inside, the message comes back and is sent over the coroutine's
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..db.async_caller import accept, find_transaction
+from ..sql_signature import canonical, find_unsealed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..db.async_caller import AsyncCallerConnection
 
@@ -53,9 +56,13 @@ async def apply_async(
     if given is None:
         return await asyncio.to_thread(_send, task, args, kwargs, options)
     from ..broker.recorded_messages import RecordedMessages
+    from ..broker.step_seals import to_query
 
     transaction = await find_transaction(given)
     recorded = RecordedMessages(task.app, transaction.session)
+    if steps := find_unsealed((task if isinstance(task, Mapping) else None, args, kwargs, options)):
+        rows = await transaction.fetch("seal_steps", to_query(steps, captures=True))
+        recorded.sealed_steps = {canonical(step): json.loads(row[0]) for step, row in zip(steps, rows, strict=True)}
 
     def record() -> Any:
         with recorded.recording():

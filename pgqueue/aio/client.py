@@ -197,6 +197,9 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
         link: str | None = None,
         errback: str | None = None,
         limit_key: str | None = None,
+        unique_key: str | None = None,
+        unique_for: timedelta | float | None = None,
+        on_conflict: str = "keep",
         connection: AsyncCallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
@@ -205,6 +208,10 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
             link: the task to call with the result of this one.
             errback: the task to call when this one fails.
             limit_key: whose limit it is under, for example a tenant.
+            unique_key: says what is the same task: while one with this key has not ended, another is not sent, and the
+                id is that one's.
+            unique_for: how long the key stays taken at least.
+            on_conflict: 'keep', 'replace', 'debounce' or 'raise', as for jobs.
             connection: as for `enqueue`.
 
         Raises:
@@ -225,6 +232,9 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
             link=link,
             errback=errback,
             limit_key=limit_key,
+            unique_key=unique_key,
+            unique_for=unique_for,
+            on_conflict=on_conflict,
         )
         return await self._runner.run(call, accept(connection))
 

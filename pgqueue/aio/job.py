@@ -10,8 +10,8 @@ from ..client.results import RowReader
 from ..client.rows import to_maker, tuple_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from datetime import timedelta
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime, timedelta
 
     from ..client.rows import Row, RowFactory, T
     from ..client.values import JobStatus, LogLine, Progress, Result
@@ -143,6 +143,27 @@ class AsyncJob:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return await self._runner.run(job_calls.cancel(self.handle, grace))
+
+    async def update(
+        self,
+        *,
+        eta: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        params: Sequence[object] | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> bool:
+        """Change the job if no worker has it, also between two attempts; return False when one has, or it has ended.
+
+        An argument that is None leaves what the job has.
+
+        Raises:
+            InvalidArgument: nothing is given, or a value is out of its range.
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: the job belongs to another role, of which this role is not a member. An administrator may
+                change all but the parameters.
+        """
+        return await self._runner.run(job_calls.update(self.handle, eta, priority, queue, params, timeout))
 
     async def detach(self) -> None:
         """Drop the result; the job continues and commits.

@@ -25,6 +25,29 @@ class AsyncClientManyJobs:
 
     _runner: AsyncRunner
 
+    async def batch(
+        self,
+        label: str | None = None,
+        *,
+        on_success: str | None = None,
+        on_failure: str | None = None,
+        on_end: str | None = None,
+        connection: AsyncCallerConnection | None = None,
+    ) -> int:
+        """Make a batch of jobs and return its number, for the option `batch` of jobs; in a transaction as `enqueue`.
+
+        When its last job has ended, `on_success` is enqueued if all have succeeded, else `on_failure`, and `on_end` in
+        both cases; they are SQL statements. Add its jobs in the transaction that makes it, or from its own jobs.
+
+        Args:
+            connection: as for `enqueue`.
+
+        Raises:
+            PgQueueError: the server refused it, or could not be reached.
+        """
+        callbacks = {"on_success": on_success, "on_failure": on_failure, "on_end": on_end}
+        return await self._runner.run(many_jobs.make_batch(label, callbacks), accept(connection))
+
     async def retry(self, job: Handle | str | int, *, connection: AsyncCallerConnection | None = None) -> AsyncJob:
         """Run a job again that failed, as its submitter and with all that it had, and return the new job.
 

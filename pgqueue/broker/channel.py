@@ -30,6 +30,7 @@ from .task_delivery import TaskDelivery
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..sql_signature import Step
     from .consuming.buffer import ClaimedMessage
     from .transport import Transport
 
@@ -190,6 +191,15 @@ class Channel(virtual.Channel):
         """Publish, in the caller's transaction or one of its own; return how many queues that reached."""
         priority = self._get_message_priority(message)
         return self._transport.publisher.publish(message, exchange, routing_key, priority)
+
+    def seal_steps(self, steps: list[Step]) -> list[Step]:
+        """Return SQL steps as the role has sealed them that publishes over this channel.
+
+        Raises:
+            psycopg.OperationalError: the server could not be reached.
+            PgQueueError: a step is refused.
+        """
+        return self._transport.publisher.seal_steps(steps)
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """Gather what a `Producer.batch` publishes."""

@@ -20,13 +20,24 @@ from ..errors import InvalidArgument
 ETA_HEADER = "published_eta"
 #: The header that counts earlier deliveries, if there were any: as in RabbitMQ's quorum queues.
 COUNT_HEADER = "x-delivery-count"
-#: How long a limit key may be.
-_KEY_BYTES = 255
+#: How long keys may be, by the header that has them.
+_KEY_BYTES = {"limit_key": 255, "unique_key": 1000}
+#: The headers with the unique key of a task, for how many seconds it stays taken, and whether a second one replaces it.
+UNIQUENESS_HEADERS = ("unique_key", "unique_for", "on_conflict")
+_ON_CONFLICT = ("keep", "replace", "debounce", "raise")
 _HEADER_IDS = ("id", "root_id", "parent_id", "group")
 
 
 #: The errors of reading a document that is no message, from any layer.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+class Uniqueness(NamedTuple):
+    """The unique key of a task, and what it means."""
+
+    unique_key: str
+    unique_for: float | None = None
+    on_conflict: str = "keep"
 
 
 class Row(NamedTuple):
@@ -37,6 +48,8 @@ class Row(NamedTuple):
     ttl_seconds: float | None
     is_transient: bool
     limit_key: str | None = None
+    uniqueness: Uniqueness | None = None
+    task_id: str | None = None
 
 
 def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
@@ -85,7 +98,9 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
         eta=eta,
         ttl_seconds=None if expiration is None else int(expiration) / 1000,
         is_transient=properties.get("delivery_mode") == 1,
-        limit_key=None if headers.get("limit_key") is None else _to_key(headers["limit_key"]),
+        limit_key=_find_key(headers, "limit_key"),
+        uniqueness=_find_uniqueness(headers),
+        task_id=headers.get("id"),
     )
 
 
@@ -123,13 +138,37 @@ def encode_body(body: object) -> tuple[object, str | None]:
     return body, None
 
 
-def _to_key(value: object) -> str:
-    if not isinstance(value, (str, int, uuid.UUID)) or not 1 <= len(str(value).encode()) <= _KEY_BYTES:
+def _find_key(headers: Mapping[str, Any], name: str) -> str | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, (str, int, uuid.UUID)) or not 1 <= len(str(value).encode()) <= _KEY_BYTES[name]:
         raise InvalidArgument(
-            f"the header limit_key must be text of 1 to {_KEY_BYTES} bytes",
-            hint="It names whose limit counts, for example a tenant. Leave it out for none.",
+            f"the header {name} must be text of 1 to {_KEY_BYTES[name]} bytes",
+            hint="It says whose limit counts, or which tasks are the same. Leave it out for none.",
         )
     return str(value)
+
+
+def _find_uniqueness(headers: Mapping[str, Any]) -> Uniqueness | None:
+    key, seconds, on_conflict = (headers.get(name) for name in UNIQUENESS_HEADERS)
+    if key is None and seconds is None and on_conflict in (None, "keep"):
+        return None
+    if key is None:
+        name = "unique_for" if seconds is not None else "on_conflict"
+        raise InvalidArgument(
+            f"the header {name} needs the header unique_key", hint="It says which tasks are the same."
+        )
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
+        raise InvalidArgument("the header unique_for must be a number of seconds", hint="For example 3600 for an hour.")
+    if on_conflict not in (None, *_ON_CONFLICT):
+        raise InvalidArgument(f"the header on_conflict must be one of {', '.join(_ON_CONFLICT)}")
+    if headers.get("group") and on_conflict in (None, "keep"):
+        raise InvalidArgument(
+            "a task of a group cannot have a unique key with on_conflict keep: the group would wait for another task",
+            hint="Send it by itself, or with on_conflict replace or raise.",
+        )
+    return Uniqueness(str(_find_key(headers, "unique_key")), seconds, on_conflict or "keep")
 
 
 def _make_ids_text(fields: dict[str, Any], names: tuple[str, ...]) -> None:

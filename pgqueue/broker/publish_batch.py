@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import BatchPublishError
 
 from ..db.caller_transaction import current
+from ..errors import InvalidArgument
 from ..tracing import with_trace
 from .envelope import to_row
 from .outgoing_message import to_outgoing
@@ -42,9 +43,10 @@ class PublishBatch:
             self.channel.basic_publish(message, exchange, routing_key)
             return
         priority = self.channel._get_message_priority(message)
-        self._messages.append(
-            to_outgoing(to_row(with_trace(message), exchange, routing_key), exchange, routing_key, priority)
-        )
+        row = to_row(with_trace(message), exchange, routing_key)
+        if row.uniqueness is not None:
+            raise InvalidArgument("a message of a batch cannot have a unique key", hint="Publish it by itself.")
+        self._messages.append(to_outgoing(row, exchange, routing_key, priority))
         if len(self._messages) >= self._max_size:
             self.flush()
 

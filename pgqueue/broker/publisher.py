@@ -13,10 +13,11 @@ from .. import errors
 from ..db.caller_transaction import current, driver_connection
 from ..db.named_query import run
 from ..tracing import with_trace
-from .celery_patches import group_publishing
+from .celery_patches import group_publishing, kept_tasks
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
 from .recorded_messages import RecordedMessages
+from .step_seals import seal_steps
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
     from ..db.caller_transaction import CallerConnection
     from ..db.database import Database
+    from ..sql_signature import Step
+    from .envelope import Row
+
+
+#: A unique key that is taken, several queues, and an option that is no good.
+_REFUSED = ("23505", "0A000", "22023")
 
 
 class Publisher:
@@ -48,12 +55,16 @@ class Publisher:
             psycopg.Error: the server or the connection reported an error.
             PgQueueError: the same in a caller's transaction, where kombu must not try again.
         """
+        if exchange == "celeryev" and kept_tasks.is_about_dropped(message["body"]):
+            return 0
         row = to_row(with_trace(message), exchange, routing_key)
         group = group_publishing.current()
         # Among transient messages, only events of sent tasks are collected. A control command is not: its sender waits
         # for answers.
         is_gathered = exchange == "celeryev" or not row.is_transient
         caller = self._find_caller(is_transient=row.is_transient)
+        if row.uniqueness is not None:
+            return self._publish_keyed(row, to_outgoing(row, exchange, routing_key, priority), caller)
         if group is not None and is_gathered and caller is None:
             group.add(self.database, self.publish_many, to_outgoing(row, exchange, routing_key, priority))
             return 1
@@ -63,10 +74,29 @@ class Publisher:
         as_of = 0 if worker_session is None else worker_session.unroutable_keys.age
         is_alone = caller is None and not self.database.is_in_transaction
         query_name = "publish_transient" if row.is_transient and is_alone else "publish"
-        reached = self._ask(query_name, to_outgoing(row, exchange, routing_key, priority)._asdict(), caller)
+        reached = int(self._ask(query_name, to_outgoing(row, exchange, routing_key, priority)._asdict(), caller)[0])
         if worker_session is not None and not reached:
             worker_session.unroutable_keys.add(exchange, routing_key, as_of)
         return reached
+
+    def _publish_keyed(
+        self, row: Row, outgoing: OutgoingMessage, caller: CallerConnection | RecordedMessages | None
+    ) -> int:
+        """Publish a task that has a unique key at once, also from a group: the answer says which task has the key.
+
+        Raises:
+            PgQueueError: 23505, another task has the key, and `on_conflict` is raise.
+        """
+        assert row.uniqueness is not None
+        try:
+            answer = self._ask("publish_keyed", {**outgoing._asdict(), **row.uniqueness._asdict()}, caller)
+        except psycopg.Error as failure:
+            if failure.sqlstate in _REFUSED:
+                raise errors.from_driver(failure) from failure
+            raise
+        if len(answer) > 1:
+            kept_tasks.note(row.task_id, answer[1])
+        return int(answer[0])
 
     def publish_many(self, messages: list[OutgoingMessage]) -> int:
         """Publish all messages, in this order and in one statement, or none; return how many copies that made.
@@ -76,7 +106,16 @@ class Publisher:
         """
         columns = zip(*messages, strict=True)
         params = dict(zip(OutgoingMessage._fields, map(list, columns), strict=True))
-        return self._ask("publish_many", params, self._find_caller())
+        return int(self._ask("publish_many", params, self._find_caller())[0])
+
+    def seal_steps(self, steps: list[Step]) -> list[Step]:
+        """Return SQL steps as the role has sealed them that publishes here.
+
+        Raises:
+            psycopg.OperationalError: the server could not be reached.
+            PgQueueError: a step is refused.
+        """
+        return seal_steps(self.database, self._find_caller(), steps)
 
     def _find_caller(self, *, is_transient: bool = False) -> CallerConnection | RecordedMessages | None:
         """Return the owner of the transaction to publish in, if there is one.
@@ -87,15 +126,15 @@ class Publisher:
 
     def _ask(
         self, query_name: str, params: Mapping[str, object], caller: CallerConnection | RecordedMessages | None
-    ) -> int:
+    ) -> tuple[Any, ...]:
         if caller is None:
-            [(reached,)] = self.database.fetch(query_name, **params)
-            return int(reached)
+            [answer] = self.database.fetch(query_name, **params)
+            return answer
         if isinstance(caller, RecordedMessages):
-            return caller.record(query_name, params)
+            return (caller.record(query_name, params),)
         connection = driver_connection(caller)
         try:
-            [(reached,)] = run(connection, query_name, params, prepare=False)
+            [answer] = run(connection, query_name, params, prepare=False)
         except psycopg.Error as failure:
             raise errors.from_driver(failure) from failure
-        return int(reached)
+        return answer

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class QoS(virtual.QoS):
     """Counts deliveries; any thread may settle one."""
 
-    def __init__(self, channel: virtual.Channel, prefetch_count: int = 0) -> None:
+    def __init__(self, channel: virtual.Channel | None, prefetch_count: int = 0) -> None:
         # The base class's method is not called: it would publish unacknowledged messages again when the interpreter
         # ends.
         self.channel = channel

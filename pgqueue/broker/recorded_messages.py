@@ -10,12 +10,16 @@ from psycopg.conninfo import make_conninfo
 
 from ..config import URL_SCHEME, to_url
 from ..db.caller_transaction import entered
+from ..errors import InvalidArgument
+from ..sql_signature import canonical
 from .in_transaction import declared_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import psycopg
+
+    from ..sql_signature import Step
 
 
 class RecordedMessages(Connection):
@@ -34,6 +38,8 @@ class RecordedMessages(Connection):
         self._app, self._session = app, session
         #: The publishing queries and their parameters, in order.
         self.publications: list[tuple[str, Mapping[str, object]]] = []
+        #: SQL steps that were sealed over the connection before the messages were made, by `canonical`.
+        self.sealed_steps: dict[str, Step] = {}
         url = _find_url(app, session)
         super().__init__(url, transport_options={"in_transaction_of": self})
         self.connect()
@@ -48,6 +54,20 @@ class RecordedMessages(Connection):
         """Keep also what Celery publishes without this connection, such as the header of a chord."""
         with entered(cast("Any", self)):
             yield
+
+    def find_sealed(self, step: Step) -> Step:
+        """Return an SQL step as the role of the transaction has sealed it.
+
+        Raises:
+            InvalidArgument: it was not among what was given to be sent.
+        """
+        found = self.sealed_steps.get(canonical(step))
+        if found is None:
+            raise InvalidArgument(
+                "an SQL step was made while the call was sent",
+                hint="Make all steps before, and send them as one canvas.",
+            )
+        return found
 
     def record(self, query_name: str, params: Mapping[str, object]) -> int:
         """Keep a message; return how many queues it has reached as far as its sender needs to know."""

@@ -35,15 +35,17 @@ def register_encryption(kombu_serialization: ModuleType) -> None:
 
 
 def change_publishing(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` publish in a driver's transaction, add limit keys, and hide encrypted arguments."""
+    """Let `connection=` publish in a driver's transaction, add limit keys, hide encrypted arguments, seal SQL."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
         from .celery_patches.encrypted_tasks import hide_arguments
         from .celery_patches.limited_tasks import add_keys
+        from .celery_patches.sealed_steps import seal_steps
 
         celery_app_amqp.AMQP.Producer = CallerProducer
         add_keys(celery_app_amqp)
         hide_arguments(celery_app_amqp)
+        seal_steps(celery_app_amqp)
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:
@@ -51,6 +53,13 @@ def send_groups_at_once(celery_canvas: ModuleType) -> None:
     from .celery_patches.group_publishing import batch_groups
 
     batch_groups(celery_canvas)
+
+
+def return_kept_tasks(celery_app_base: ModuleType) -> None:
+    """Return the result of the task that has the unique key of one that was sent."""
+    from .celery_patches.kept_tasks import return_kept
+
+    return_kept(celery_app_base)
 
 
 def limit_tasks(celery_worker_state: ModuleType) -> None:
@@ -104,6 +113,7 @@ def join_neighbours(with_gossip: bool) -> None:
 register_transport()
 after_import("kombu.serialization", register_encryption)
 after_import("celery.app.amqp", change_publishing)
+after_import("celery.app.base", return_kept_tasks)
 after_import("celery.app.control", answer_in_json)
 after_import("celery.app.task", encrypt_retries)
 after_import("celery.app.trace", hide_results)

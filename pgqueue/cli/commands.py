@@ -31,10 +31,12 @@ from . import (
     many_jobs,
     outcome,
     queues,
+    relay,
     scale,
     schedules,
     slow,
     up,
+    update,
     worker,
 )
 from . import demo as demo_command
@@ -65,6 +67,7 @@ for command in (
     compat.uninstall_compat,
     worker.worker,
     fleet.fleet,
+    relay.relay,
     flower.flower,
     launch.launch,
     jobs.list_command,
@@ -72,6 +75,7 @@ for command in (
     job_log.log_command,
     outcome.result,
     outcome.wait,
+    update.update,
     many_jobs.cancel,
     many_jobs.retry,
     many_jobs.discard,

@@ -6,7 +6,7 @@ import click
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
-    "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
+    "Run statements": ("launch", "wait", "result", "update", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": (
         *("list", "show", "log", "slow", "stats", "queues", "workers", "peek"),
@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Run workers": ("worker", "scale", "fleet"),
     "Steer queues": ("pause", "resume", "redrive", "purge", "drain", "set-durability", "config", "limit"),
+    "Join with another broker": ("relay",),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
         *("install-compat", "uninstall-compat"),
@@ -29,6 +30,7 @@ _EXAMPLES = {
     ],
     "wait": ["pgqueue wait 9", "pgqueue wait 9 --timeout 5m && pgqueue result 9"],
     "result": ["pgqueue result 9", "pgqueue result 9 --json"],
+    "update": ["pgqueue update 9 --eta 2030-01-31T18:00", "pgqueue update 9 --queue reports --priority 9"],
     "cancel": [
         "pgqueue cancel 9",
         "pgqueue cancel 9 10 11 --grace 30s",
@@ -65,6 +67,11 @@ _EXAMPLES = {
     "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
     "exporter": ["pgqueue exporter", "pgqueue exporter --listen 0.0.0.0:9187 --dsn postgresql://scraper@db/shop"],
     "doctor": ["pgqueue doctor", "pgqueue doctor --strict --json"],
+    "relay": [
+        "pgqueue relay --queue mail --queue 'report.*' --to-file /etc/pgqueue/rabbit.url",
+        "pgqueue relay --targets /etc/pgqueue/targets",
+        "pgqueue relay --from-file /etc/pgqueue/rabbit.url --queue in",
+    ],
     "worker": [
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",

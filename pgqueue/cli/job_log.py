@@ -18,7 +18,7 @@ from .output import print_json, to_text
 _POLL_SECONDS = 0.5
 #: A worker writes within 200 ms what a job has said just before it ended.
 _LAST_LINES_SECONDS = 0.3
-_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+_UNFINISHED = (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 
 
 @click.command("log")

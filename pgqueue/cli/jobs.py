@@ -35,6 +35,8 @@ _COLUMNS = (
     Column("rows", is_extra=True),
     Column("sqlstate", is_extra=True),
     Column("retried_from", is_extra=True),
+    Column("parents", is_extra=True),
+    Column("snoozes", is_extra=True),
 )
 
 
@@ -80,7 +82,7 @@ def show(handle: Handle, full: bool, dsn: str | None, as_json: bool) -> None:
         fields = _to_fields(client.status(handle.id))
         if full or handle.cookie is not None:
             fields |= {"statement": client.job(handle).statement()}
-    if fields["state"] == JobState.QUEUED.value:
+    if fields["state"] in (JobState.WAITING.value, JobState.QUEUED.value):
         reasons = ask(dsn, "why_queued", id=handle.id)
         fields |= {"waits_for": reasons[0][0] if reasons else None}
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..client.client import connect
-from .options import DURATION, INSTANT, on_database
+from .options import DURATION, HANDLE, INSTANT, JOB, on_database
 from .outcome import print_result
 from .output import print_json
 from .waiting import wait_with_progress
@@ -33,7 +33,22 @@ from .waiting import wait_with_progress
 @click.option("--label", help="A name to find it by.")
 @click.option("--limit-key", help="Whose limit it is under, for example a tenant.")
 @click.option("--traceparent", help="The trace that it belongs to, as W3C Trace Context writes it.")
+@click.option("--after", type=HANDLE, multiple=True, metavar=JOB, help="Wait for the end of this job; may be repeated.")
+@click.option(
+    "--on-parent-failure",
+    type=click.Choice(["cancel", "run"]),
+    help="If a job of --after does not succeed: cancel it too, or run it.",
+)
+@click.option("--batch", type=int, help="The batch that it is in, a number of pgqueue.batch.")
 @click.option("--unique-key", help="While an unfinished job has this key, give that one's handle.")
+@click.option("--unique-for", type=DURATION, help="Keep the key taken for this long, also when the job has ended.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "replace", "debounce", "raise"]),
+    default="keep",
+    show_default=True,
+    help="If the key is taken: keep that job, replace it if it waits, also put it off, or fail.",
+)
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Wait for the result and print it.")
 @on_database
 def launch(sql: str, params: tuple[str, ...], wait: bool, dsn: str | None, as_json: bool, **options: Any) -> None:

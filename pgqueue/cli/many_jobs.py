@@ -69,7 +69,7 @@ def discard(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given
 
 @click.command()
 @_with_filters
-@click.option("--state", type=click.Choice(["queued", "running"]), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice(["waiting", "queued", "running"]), help="Only jobs in this state.")
 @click.option(
     "--grace", type=DURATION, default="0", help="Let a named running job go on for this long before stopping it."
 )

@@ -36,6 +36,7 @@ _QUEUES = (
     Column("consumers", rank=2),
     Column("durability", rank=4),
     Column("group_commit", rank=5),
+    Column("waiting", rank=2),
 )
 _WAITING = (
     Column("id"),

@@ -6,15 +6,24 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from kombu.utils import json as kombu_json
 
 from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
 from ..errors import NotSupported
+from ..handle import Handle
 
 if TYPE_CHECKING:
     import psycopg
+
+
+class HasHandle(Protocol):
+    """A job of either client."""
+
+    @property
+    def handle(self) -> Handle:
+        """Return the handle of the job."""
 
 
 class JobOptions(TypedDict, total=False):
@@ -33,6 +42,11 @@ class JobOptions(TypedDict, total=False):
     durability: str | None
     traceparent: str | None
     limit_key: str | None
+    after: Sequence[Handle | HasHandle | str | int] | None
+    on_parent_failure: str | None
+    batch: int | None
+    unique_for: timedelta | float | None
+    on_conflict: str
 
 
 #: Names under which a caller may look for encryption.
@@ -81,7 +95,7 @@ def job_arguments(
 def _dump_options(options: Mapping[str, Any]) -> str:
     """Return options as JSON with the fields of pgqueue.job_options."""
     dumped = dict(options)
-    for name in ("delay", "timeout", "backoff"):
+    for name in ("delay", "timeout", "backoff", "unique_for"):
         duration = to_interval(options.get(name), name)
         if duration is not None:
             dumped[name] = f"{duration.days} days +{duration.seconds}.{duration.microseconds:06} seconds"
@@ -89,7 +103,26 @@ def _dump_options(options: Mapping[str, Any]) -> str:
         instant = to_instant(options.get(name), name)
         if instant is not None:
             dumped[name] = instant.isoformat()
+    if options.get("after") is not None:
+        dumped["after"] = [_dump_handle(parent) for parent in _to_list(options["after"])]
     return json.dumps(dumped, default=str)
+
+
+def _to_list(after: Any) -> Sequence[Any]:
+    if isinstance(after, (str, Handle)) or not isinstance(after, Sequence):
+        raise TypeError("after is a list of jobs or handles")
+    return after
+
+
+def _dump_handle(job: Any) -> dict[str, int | None]:
+    handle = job if isinstance(job, (str, int, Handle)) else getattr(job, "handle", None)
+    if isinstance(handle, str):
+        handle = Handle.parse(handle)
+    elif isinstance(handle, int):
+        handle = Handle(handle, None)
+    elif not isinstance(handle, Handle):
+        raise TypeError(f"after is a list of jobs or handles, and has {job!r}")
+    return handle._asdict()
 
 
 _DEFAULTS: Mapping[str, Any] = {"queue": "default", "priority": 0}

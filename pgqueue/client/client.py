@@ -169,6 +169,9 @@ class Client(ClientSchedules, ClientManyJobs):
         link: str | None = None,
         errback: str | None = None,
         limit_key: str | None = None,
+        unique_key: str | None = None,
+        unique_for: timedelta | float | None = None,
+        on_conflict: str = "keep",
         connection: CallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
@@ -177,6 +180,10 @@ class Client(ClientSchedules, ClientManyJobs):
             link: the task to call with the result of this one.
             errback: the task to call when this one fails.
             limit_key: whose limit it is under, for example a tenant.
+            unique_key: says what is the same task: while one with this key has not ended, another is not sent, and the
+                id is that one's.
+            unique_for: how long the key stays taken at least.
+            on_conflict: 'keep', 'replace', 'debounce' or 'raise', as for jobs.
             connection: as for `enqueue`.
 
         Raises:
@@ -197,6 +204,9 @@ class Client(ClientSchedules, ClientManyJobs):
             link=link,
             errback=errback,
             limit_key=limit_key,
+            unique_key=unique_key,
+            unique_for=unique_for,
+            on_conflict=on_conflict,
         )
         return self._runner.run(call, connection or current(self._runner.session.conninfo))
 

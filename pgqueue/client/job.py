@@ -13,8 +13,8 @@ from .results import RowReader
 from .rows import to_maker, tuple_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import timedelta
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
 
     from ..handle import Handle
     from .rows import Row, RowFactory, T
@@ -131,6 +131,27 @@ class Job:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._runner.run(job_calls.cancel(self.handle, grace))
+
+    def update(
+        self,
+        *,
+        eta: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        params: Sequence[object] | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> bool:
+        """Change the job if no worker has it, also between two attempts; return False when one has, or it has ended.
+
+        An argument that is None leaves what the job has.
+
+        Raises:
+            InvalidArgument: nothing is given, or a value is out of its range.
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: the job belongs to another role, of which this role is not a member. An administrator may
+                change all but the parameters.
+        """
+        return self._runner.run(job_calls.update(self.handle, eta, priority, queue, params, timeout))
 
     def detach(self) -> None:
         """Drop the result; the job continues and commits.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from .. import errors
 from ..db.named_query import NamedQuery
-from ..db.text_format import to_interval
+from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
 from ..handle import Handle
 from .results import to_result
 from .steps import Ask, AwaitEnd, Call, Place, Where, fetch_rows, fetch_value
@@ -121,6 +121,26 @@ def read_result(handle: Handle) -> Call[Result]:
 def cancel(handle: Handle, grace: timedelta | float) -> Call[bool]:
     """Cancel a job; return False if it had ended."""
     return bool((yield from _about(handle, "cancel_job", grace=to_interval(grace, "grace"))))
+
+
+def update(
+    handle: Handle,
+    eta: datetime | None,
+    priority: int | None,
+    queue: str | None,
+    params: Sequence[object] | None,
+    timeout: timedelta | float | None,
+) -> Call[bool]:
+    """Change a job that waits; return False if a worker has it, or it had ended."""
+    place: Place = yield Where()
+    arguments = {
+        "eta": to_instant(eta, "eta"),
+        "priority": priority,
+        "queue": queue,
+        "params": None if params is None else to_array(dump_parameters(params, place.session)),
+        "timeout": to_interval(timeout, "timeout"),
+    }
+    return bool((yield from _about(handle, "update_job", **arguments)))
 
 
 def detach(handle: Handle) -> Call[None]:

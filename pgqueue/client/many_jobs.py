@@ -45,6 +45,11 @@ _FILTERS = ("queue", "label", "state", "sqlstate", "error")
 _INSTANTS = ("since", "until")
 
 
+def make_batch(label: str | None, callbacks: Mapping[str, str | None]) -> Call[int]:
+    """Make a batch and return its number."""
+    return fetch_value("make_batch", {"label": label, **callbacks})
+
+
 def change_jobs(
     act: str,
     filters: Mapping[str, Any],

@@ -93,6 +93,7 @@ def send_task(
     eta: datetime | None,
     expires: datetime | None,
     headers: Mapping[str, object] | None,
+    unique_for: timedelta | float | None = None,
     **others: object,
 ) -> Call[str]:
     """Send a Celery task in a transaction, and return its id."""
@@ -100,7 +101,7 @@ def send_task(
     if tracer is not None:
         with sending(tracer, str(others.get("queue", "celery"))) as (span, traceparent):
             traced = {**(headers or {}), HEADER: traceparent}
-            times = {"delay": delay, "eta": eta, "expires": expires}
+            times = {"delay": delay, "eta": eta, "expires": expires, "unique_for": unique_for}
             sent = yield from send_task(task, args, kwargs, headers=traced, **times, **others)  # type: ignore[arg-type]
             span.set_attribute("messaging.message.id", sent)
             return sent
@@ -112,6 +113,7 @@ def send_task(
         "eta": to_instant(eta, "eta"),
         "expires": to_instant(expires, "expires"),
         "headers": None if headers is None else to_json(headers),
+        "unique_for": to_interval(unique_for, "unique_for"),
         **others,
     }
     return str((yield from fetch_value("send_task", arguments)))

@@ -13,6 +13,7 @@ from ..handle import Handle
 class JobState(str, enum.Enum):
     """The state of a job, in the words of the SQL API."""
 
+    WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -23,7 +24,7 @@ class JobState(str, enum.Enum):
     @property
     def is_final(self) -> bool:
         """Return whether the job has ended, in whatever way."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+        return self not in (JobState.WAITING, JobState.QUEUED, JobState.RUNNING)
 
 
 class Progress(NamedTuple):
@@ -63,6 +64,9 @@ class JobStatus:
     error_hint: str | None
     error_context: str | None
     retried_from: int | None = None
+    parents: list[int] | None = None
+    """Of a waiting job: the first 100 jobs for whose end it waits."""
+    snoozes: int = 0
     handle: Handle | None = None
     """For roles that may use it."""
 

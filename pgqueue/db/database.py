@@ -133,16 +133,26 @@ class Database:
         """Whether this thread is inside `transaction`."""
         return getattr(self._own, "session", None) is not None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server has refused a statement of this thread's transaction: it can only be rolled back."""
+        status = self._own.session.pgconn.transaction_status if self.is_in_transaction else None
+        return status is not None and status != pq.TransactionStatus.INTRANS
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Make all queries of this thread inside the block one transaction, committed at its end or rolled back.
+
+        Inside another block of this thread it is a savepoint.
 
         Raises:
             psycopg.Error: the server or the connection reported an error. After an OperationalError at the end it is
                 unknown whether the transaction was committed.
         """
         if self.is_in_transaction:
-            raise RuntimeError("this thread is in a transaction already")
+            with self._own.session.transaction():
+                yield
+            return
         with self.session() as session, session.transaction():
             if not can_prepare(session):
                 begin_own(session)

@@ -20,11 +20,12 @@ class QueueRow(NamedTuple):
     consumers: int
     durability: str
     group_commit: int
+    waiting: int
 
     @property
     def messages(self) -> int:
         """Return how many messages the queue has."""
-        return self.ready + self.delayed + self.claimed
+        return self.ready + self.delayed + self.claimed + self.waiting
 
 
 class WorkerRow(NamedTuple):

@@ -124,7 +124,20 @@ def send(connection: Any, record: TaskRecord) -> None:
     if run_after is not None and timezone.is_naive(run_after):
         run_after = timezone.make_aware(run_after)
     arguments: dict[str, object] = {
-        **dict.fromkeys(("delay", "expires", "task_id", "headers", "link", "errback", "limit_key")),
+        **dict.fromkeys(
+            (
+                "delay",
+                "expires",
+                "task_id",
+                "headers",
+                "link",
+                "errback",
+                "limit_key",
+                "unique_key",
+                "unique_for",
+                "on_conflict",
+            )
+        ),
         "task": RUN_TASK,
         "args": f'["{record.pk}"]',
         "kwargs": "{}",

@@ -67,7 +67,11 @@ class ChordParts:
         if not request.group or not request.id:
             return
         try:
-            self._store.retry(lambda: self._return_part(request, state, result))
+            if self._store.database.is_in_transaction:
+                # The owner of that transaction tries the whole of it again.
+                self._return_part(request, state, result)
+            else:
+                self._store.retry(lambda: self._return_part(request, state, result))
         except _Unsent as unsent:
             # Celery takes the traceback from the exception that is being handled.
             logger.exception("Chord %r raised: %r", request.group, unsent.error)

@@ -16,6 +16,7 @@ from ..worker.bootstep import JobsBootstep
 from ..worker.monitoring.job_request import TASK_NAME
 from ..worker.scaling import TaskAutoscaling
 from .job_task import JobTask
+from .sql_task import make_sql_task
 
 _EXECUTORS = click.Option(
     ["--executors"],
@@ -65,6 +66,7 @@ def install(app: Celery) -> Celery:
     """
     if TASK_NAME not in app.tasks:
         app.register_task(JobTask())
+        app.register_task(make_sql_task())
         app.user_options["worker"].update([_EXECUTORS, _EXECUTORS_PER_ROLE])
     app.steps["worker"].add(TaskAutoscaling)
     app.steps["consumer"].add(JobsBootstep)

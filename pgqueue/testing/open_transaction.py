@@ -127,7 +127,7 @@ class TransactionRuns:
             # After any error the transaction is where it was before the job.
             with self._connection.transaction():
                 transaction.run()
-            return Ending.SUCCEEDED, {}
+            return transaction.ending, {}
         except NotToBegin as ended:
             (ending,) = (ended.ending,) if ended.ending else self._session.call("begin_job", **job.key)
             return Ending(ending), {}

@@ -16,6 +16,7 @@ from ..broker.envelope import from_row
 from ..broker.message import Message
 from ..decompression import max_bytes
 from ..errors import NotTestable
+from ..sql_signature import TASK_NAME as SQL_TASK
 from .values import Outcome
 
 if TYPE_CHECKING:
@@ -134,6 +135,11 @@ def _django_as_it_is() -> AbstractContextManager[object]:
 
 def _make_request(message: Message, app: Celery) -> Any:
     name = message.headers.get("task") or message.payload.get("task")
+    if name == SQL_TASK:
+        raise NotTestable(
+            "an SQL step of a canvas cannot be drained: workers make a job of it, and tests have not their rights",
+            hint="Let a worker run the canvas. Enqueue the statement by itself to test that with drain.",
+        )
     if name not in app.tasks:
         # As a worker does when it starts: the modules that the application includes, or finds by autodiscovery.
         with _django_as_it_is():

@@ -7,13 +7,18 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from .claimed_job import Ending
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
-    from .claimed_job import Ending
     from .running.error_fields import Fields
+
+
+#: The notice that a job was put off.
+SNOOZE_SQLSTATE = "PQ008"
 
 
 class LongRun(NamedTuple):
@@ -93,6 +98,10 @@ class Chunk:
     alone: set[int] = field(default_factory=set)
     #: The jobs of which the worker makes spans: each is run in a call of its own.
     traced: Mapping[int, TracedJob] = field(default_factory=dict)
+
+    def hear_snooze(self, job_id: str) -> None:
+        """Receive that a run was put off, when all that is left of it is its commit."""
+        self.endings.update({job.id: Ending.SNOOZED for job in self.jobs if str(job.id) == job_id})
 
     @property
     def role(self) -> int:

@@ -18,6 +18,7 @@ from celery.worker import state
 
 from ..db.session_settings import BATCH_SETTINGS, to_options
 from ..tracing import HEADER
+from .batch import SNOOZE_SQLSTATE
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import log_fields, name_job
@@ -43,7 +44,7 @@ logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
 #: The call that writes the end of a job.
-_END = "finish_job("
+_END = ("finish_job(", "snooze_job(")
 _CANCELED = "57014"
 _TERMINATED = "57P01"
 #: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
@@ -275,7 +276,7 @@ class BatchRunner:
 
         An error between two jobs belongs to no job. A second one at the same job fails that job.
         """
-        if fields.get("sqlstate") == _CANCELED and _END in (fields.get("context") or ""):
+        if fields.get("sqlstate") == _CANCELED and any(end in (fields.get("context") or "") for end in _END):
             # It has caught its cancel or its timeout, and is refused at its end.
             fields.pop("context")
             return True
@@ -372,6 +373,8 @@ class BatchRunner:
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
         elif notice.sqlstate == PROGRESS_SQLSTATE:
             self._context.progress.hear_from_chunk(self._chunk, notice)
+        elif notice.sqlstate == SNOOZE_SQLSTATE:
+            self._chunk.hear_snooze(notice.message_primary or "")
         elif (job_id := find_speaker(self._chunk, notice)) is not None:
             if self._chunk.phase % 2:
                 self._said_in_group.append(read_line(job_id, notice))

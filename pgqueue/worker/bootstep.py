@@ -22,6 +22,7 @@ from .log import get_logger
 from .monitoring.job_request import TASK_NAME
 from .pulse import follow_event_loop
 from .queue_changes import follow_queues
+from .revoked_tasks import revoke_sql_tasks
 from .scaling import scale_by_remote_control
 from .settings_check import warn_of_settings
 
@@ -84,6 +85,7 @@ class JobsBootstep(bootsteps.StartStopStep):
         lane = JobLane(consumer, database, self._bounds, self._executors_per_role)
         consumer.app.tasks[TASK_NAME].executors = lane.pool
         scale_by_remote_control()
+        revoke_sql_tasks(database)
         warn_of_settings(database)
         lane.start()
         follow_queues(consumer, lane.add_queue, lane.cancel_queue, takes_tasks=_takes_tasks(consumer))

@@ -114,6 +114,8 @@ class Ending(enum.Enum):
     RELEASED = "released"
     #: It is back in the queue for the top-level lane.
     HANDED_OVER = "handed_over"
+    #: It has committed, and is in the queue again, later (pgqueue.snooze).
+    SNOOZED = "snoozed"
 
 
 @dataclass(frozen=True)

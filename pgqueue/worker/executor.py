@@ -230,7 +230,7 @@ class Executor(threading.Thread):
             if self.guard.close() is not None:
                 # A cancel may still be on its way: the reset takes it upon itself.
                 self._batch.empty_session()
-            return Outcome(Ending.SUCCEEDED, summary)
+            return Outcome(run.ending, summary)
         except ClaimLost:
             self._clear_inside(session)
             return Outcome(Ending.GONE, "the claim is lost")
@@ -287,7 +287,7 @@ class Executor(threading.Thread):
             summary = transaction.run()
             # A cancel may still be on its way: then another round trip takes it upon itself.
             self._needs_reset = self.guard.close() is not None or not transaction.has_cleaned_up
-            return Outcome(Ending.SUCCEEDED, summary)
+            return Outcome(transaction.ending, summary)
         except ClaimLost:
             session.roll_back()
             return Outcome(Ending.GONE, "the claim is lost")

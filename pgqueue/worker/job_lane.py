@@ -34,7 +34,7 @@ logger = get_logger(__name__)
 
 _JOIN_SECONDS = 5.0
 #: Endings of jobs that go on elsewhere or later.
-_NOT_ENDED = frozenset({Ending.HANDED_OVER, Ending.RETRIED, Ending.RELEASED, Ending.GONE})
+_NOT_ENDED = frozenset({Ending.HANDED_OVER, Ending.RETRIED, Ending.RELEASED, Ending.GONE, Ending.SNOOZED})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 

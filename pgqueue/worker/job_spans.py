@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 #: A run that ended otherwise did not happen, or another worker has the job: it has no span.
-_ENDS = (Ending.SUCCEEDED, Ending.FAILED, Ending.RETRIED, Ending.CANCELED)
+_COMMITTED = (Ending.SUCCEEDED, Ending.SNOOZED)
+_ENDS = (*_COMMITTED, Ending.FAILED, Ending.RETRIED, Ending.CANCELED)
 
 
 _TRACED_JOBS = NamedQuery("traced_jobs", TracedJob)
@@ -46,7 +47,7 @@ class JobSpan:
         """End the span as the run has ended."""
         if ending not in _ENDS:
             return
-        if ending is not Ending.SUCCEEDED:
+        if ending not in _COMMITTED:
             from opentelemetry.trace import Status, StatusCode
 
             self.span.set_attribute("error.type", sqlstate or "_OTHER")

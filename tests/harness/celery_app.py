@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import time
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -34,6 +35,10 @@ def make_app(dsn: str) -> Celery:
     for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, stay_until_redelivered, send_traces):
         app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace, shared=False)(task)
     app.task(bind=True, name="occupy", limit_key=lambda key, *_rest: key, shared=False)(occupy)
+    app.task(bind=True, name="count_sales", unique_key=_sales_key, unique_for=timedelta(hours=1), shared=False)(
+        leave_trace
+    )
+    app.task(bind=True, name="try_twice", max_retries=1, default_retry_delay=0, shared=False)(try_twice)
     app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True, shared=False)(
         kill_own_process
     )
@@ -54,6 +59,18 @@ def occupy(task: Any, key: str, seconds: float) -> None:
     _write_trace(task, f"{key} begins")
     time.sleep(seconds)
     _write_trace(task, f"{key} ends")
+
+
+def _sales_key(label: str, *_rest: object) -> str | None:
+    """Return the key of a call of count_sales; None: each is a task of its own."""
+    return None if label == "each" else f"sales of {label}"
+
+
+def try_twice(task: Any, label: str) -> None:
+    """Write a row, and send itself again once."""
+    _write_trace(task, f"{label} {task.request.retries}")
+    if task.request.retries == 0:
+        raise task.retry()
 
 
 def _write_trace(task: Any, label: str) -> None:

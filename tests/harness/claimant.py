@@ -67,6 +67,8 @@ class Executor:
         self.session: Connection = db.connect(submitter, prepare_threshold=None)
         self._claimant = claimant
         self._running: Claim | None = None
+        #: How the last run ended that reached its end: it succeeded, or has put itself off.
+        self._ending = ""
         self.session.add_notice_handler(self._take_notice)
 
     def begin(self, claim: Claim) -> str | None:
@@ -98,9 +100,12 @@ class Executor:
             )
         described = None if columns is None else json.dumps(columns)
         first = None if columns is None else json.dumps(chunks[0])
-        self.session.execute(
-            "select pgqueue._complete_job(%s, %s, %s, %s, %s, %s, %s)",
-            [claim.id, claim.token, tags, len(rows), described, first, json.dumps(self._output_settings())],
+        self._ending = str(
+            _value(
+                self.session,
+                "select pgqueue._complete_job(%s, %s, %s, %s, %s, %s, %s)",
+                *[claim.id, claim.token, tags, len(rows), described, first, json.dumps(self._output_settings())],
+            )
         )
 
     def commit(self) -> None:
@@ -130,7 +135,7 @@ class Executor:
             self.commit()
         except psycopg.Error as error:
             return self.fail(claim, error)
-        return "succeeded"
+        return self._ending
 
     def _output_settings(self) -> dict[str, str]:
         names = ("DateStyle", "IntervalStyle", "TimeZone")
@@ -149,6 +154,8 @@ class BatchExecutor:
         self._db = db
         self._claimant = claimant
         self._running: Claim | None = None
+        #: The job that has put itself off in the last call.
+        self._snoozed_id: int | None = None
         self._open()
 
     def run(self, claim: Claim) -> str:
@@ -160,7 +167,7 @@ class BatchExecutor:
             pid = self.session.info.backend_pid
             error = self._call(claim)
             if error is None:
-                return self._claimant.find_ending(claim)
+                return "snoozed" if self._snoozed_id == claim.id else self._claimant.find_ending(claim)
             is_lost = self.session.closed
             fields: dict[str, Any] = _fields_of(error) | ({"session_lost": True} if is_lost else {})
             # An error between two jobs is nobody's, unless it comes again.
@@ -186,7 +193,7 @@ class BatchExecutor:
         return ended[0][1] if ended else "gone"
 
     def _call(self, claim: Claim) -> psycopg.Error | None:
-        self._running = claim
+        self._running, self._snoozed_id = claim, None
         try:
             call = f"call pgqueue_run.jobs_{claim.message}(%s, %s, %s)"
             self.session.execute(call, [[claim.id], [claim.token], self._claimant.name])
@@ -205,6 +212,8 @@ class BatchExecutor:
         if notice.sqlstate == "PQ001" and self._running is not None:
             told = json.loads(notice.message_primary or "")
             self._claimant.set_run_progress(self._running, self.session.info.backend_pid, told["pct"], told["msg"])
+        elif notice.sqlstate == "PQ008":
+            self._snoozed_id = int(notice.message_primary or 0)
 
 
 class Claimant:

@@ -39,7 +39,9 @@ _GROUPS = {
         "cancel",
         "detach",
         "statement",
+        "update",
         "progress",
+        "snooze",
         "get_progress",
         "job_log",
         "task_result",
@@ -63,6 +65,7 @@ _GROUPS = {
         "scale",
         "set_fleet",
         "remove_fleet",
+        "relay_to",
         "enroll",
         "unenroll",
         "reset_stats",
@@ -132,8 +135,10 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "schedule_runs",
         "configuration",
         "limits",
+        "batches",
         "slow",
         "fleets",
+        "relays",
         "fleet_processes",
     )
     for name in names:

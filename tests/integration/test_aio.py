@@ -230,6 +230,19 @@ class TestCancellation:
         assert states == {"select 1": "canceled"}
         assert "was submitted by a canceled call, and is canceled" in caplog.text
 
+    def test_a_job_that_waits_is_changed_and_replaced(self, dsn: str, db: Database) -> None:
+        async def main() -> None:
+            async with pgqueue.aio.connect(dsn) as client:
+                job = await client.enqueue("select $1::int", 1, unique_key="k", unique_for=60)
+                assert await job.update(params=[2], priority=3)
+                again = await client.enqueue("select $1::int", 3, unique_key="k", on_conflict="replace")
+                assert again.handle == job.handle
+                task_id = await client.send_task("t", unique_key="k")
+                assert await client.send_task("t", unique_key="k", unique_for=5) == task_id
+
+        asyncio.run(main())
+        assert db.execute("select params, priority::int from pgqueue.message where kind = 'job'") == [(["3"], 0)]
+
     def test_a_job_with_a_unique_key_is_found_by_it(self, dsn: str, db: Database) -> None:
         blocker = db.connect(autocommit=False)
         blocker.execute("lock table pgqueue.message in access exclusive mode")

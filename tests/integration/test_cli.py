@@ -174,6 +174,29 @@ class TestWaiting:
         assert "has not ended yet" in command("wait", handle, "--timeout=50ms", fails=1)
         assert json.loads(command("show", handle, "--json"))["state"] == "queued"
 
+    def test_update_changes_what_waits_and_says_so(self, command: Command, db: Database) -> None:
+        handle = command("launch", "select $1::int", "-p", "1", "--delay=1h").strip()
+        number = handle.partition(":")[0]
+
+        changed = command(
+            "update", handle, "--eta=2190-01-31T18:00Z", "--priority=9", "--queue=q", "-p", "2", "--timeout=5s"
+        )
+
+        assert changed == f"job {number} updated\n"
+        columns = "due_at = '2190-01-31 18:00Z', priority::int, queue, params, extract(epoch from timeout)::int"
+        assert db.execute(f"select {columns} from pgqueue.message") == [(True, 9, "q", ["2"], 5)]
+        assert json.loads(command("update", number, "--priority=1", "--json")) == {"id": int(number), "updated": True}
+        command("cancel", handle)
+        assert f"job {number} is not changed" in command("update", handle, "--priority=2", fails=1)
+        assert "Say what to change" in command("update", handle, fails=2)
+
+    def test_a_second_launch_with_a_key_is_handled_as_its_option_says(self, command: Command) -> None:
+        first = command("launch", "select 1", "--unique-key=k", "--unique-for=1h")
+
+        assert command("launch", "select 2", "--unique-key=k", "--on-conflict=replace") == first
+        assert "select 2" in command("show", first.strip())
+        assert "(23505)" in command("launch", "select 3", "--unique-key=k", "--on-conflict=raise", fails=1)
+
     def test_cancel_says_what_it_did(self, command: Command) -> None:
         handle = pgqueue.Handle.parse(command("launch", "select 1"))
 

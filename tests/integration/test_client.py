@@ -377,6 +377,34 @@ class TestOptions:
 
         assert jobs[0].handle == jobs[1].handle
 
+    @pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue", "enqueue_many", "enqueue_with_a_connection"])
+    def test_a_second_job_with_its_key_is_handled_as_the_options_say(
+        self, client: pgqueue.Client, db: Database, way_in: str
+    ) -> None:
+        given = {"unique_key": "k", "unique_for": timedelta(hours=1)}
+        first = self.hand_in(way_in, client, "select 1", **given)
+
+        assert self.hand_in(way_in, client, "select 2", on_conflict="replace", **given).handle == first.handle
+        assert first.statement() == "select 2"
+        assert db.fetch_value("select free_at > clock_timestamp() + interval '59 min' from pgqueue.unique_hold")
+        with pytest.raises(pgqueue.PgQueueError, match="is taken by job") as raised:
+            self.hand_in(way_in, client, "select 3", on_conflict="raise", **given)
+        assert raised.value.sqlstate == "23505"
+
+    def test_a_job_that_waits_can_be_changed(self, client: pgqueue.Client, db: Database) -> None:
+        job = client.submit("select $1::int[]", params=[[1]])
+        eta = datetime.now(timezone.utc) + timedelta(hours=1)
+
+        assert job.update(eta=eta, priority=8, queue="q", params=[[2, None]], timeout=timedelta(seconds=5))
+
+        status = job.status()
+        assert (status.eta, status.priority, status.queue) == (eta, 8, "q")
+        assert db.execute("select params, timeout from pgqueue.message") == [(["{2,NULL}"], timedelta(seconds=5))]
+        with pytest.raises(pgqueue.InvalidArgument, match="nothing says what to change"):
+            job.update()
+        job.cancel()
+        assert job.update(priority=1) is False
+
     def test_a_delay_is_seconds_or_a_timedelta(self, client: pgqueue.Client) -> None:
         for delay in (3600, timedelta(hours=1)):
             status = client.launch("select 1", delay=delay).status()

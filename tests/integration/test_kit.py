@@ -420,3 +420,10 @@ def test_the_application_is_as_before_afterwards(kit):
         assert app.conf.broker_url == database.url
 
     assert app.conf.broker_url == broker
+
+
+def test_a_canvas_with_sql_is_refused_with_what_to_do_instead(queue: QueueDatabase) -> None:
+    pgqueue.sql("select 1", app=app).delay()
+
+    with pytest.raises(NotTestable, match="cannot be drained"):
+        drain()

@@ -85,3 +85,21 @@ def test_a_prepared_transaction_that_is_rolled_back_leaves_nothing(place, alice)
 
     assert worker.claim() == []
     assert place.fetch_value("select count(*) from pgqueue.notice") == 0
+
+
+@pytest.mark.slow
+def test_a_prepared_submitter_of_a_dependant_delays_nobody_and_its_job_is_released_later(place, alice):
+    worker = Claimant(place)
+    parent = fetch_value(alice, "select pgqueue.enqueue('select 1')::text")
+    session = place.connect("alice")
+    session.execute("begin")
+    child = fetch_value(
+        session, "select (pgqueue.enqueue('select 2', after => array[%s::pgqueue.handle])).id", [parent]
+    )
+    session.execute("prepare transaction 'waits'")
+    assert worker.run(worker.claim_one()) == "succeeded"
+    worker.tick()
+    session.execute("commit prepared 'waits'")
+    worker.tick()
+
+    assert worker.claim_one().id == child

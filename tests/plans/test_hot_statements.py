@@ -222,17 +222,44 @@ def test_a_handle_finds_its_job_by_index(crowd):
         assert max(plan.buffers for plan in plans if plan.indexes) < 60, call
 
 
-def test_a_unique_key_is_found_by_its_index(crowd):
-    enqueue = "select pgqueue.enqueue('select 1', queue => 'unique', unique_key => 'k')"
+@pytest.mark.parametrize("mode", ["keep", "replace", "debounce"])
+def test_a_unique_key_is_found_by_its_index(crowd, mode):
+    enqueue = (
+        f"select pgqueue.enqueue('select 1', queue => 'unique', unique_key => 'k {mode}', on_conflict => '{mode}')"
+    )
     crowd.owner.execute("select pgqueue.enroll(current_user::regrole)")
+    crowd.owner.execute(
+        """insert into pgqueue.unique_hold (submitter, kind, unique_key, message_id)
+           select 'alice'::regrole, 'job', 'other ' || n, -n from generate_series(1, 20000) n on conflict do nothing"""
+    )
     crowd.explained.run(enqueue)
 
     _, plans = crowd.explained.run(enqueue)
 
-    plan = plan_of(plans, "select o.id, o.cookie")
-    assert plan.indexes <= {"message_unique_key", "role_key_pkey"}
-    assert "message_unique_key" in plan.indexes
-    assert plan.buffers < 40
+    assert not [plan.scanned for plan in plans if {"message", "unique_hold"} & set(plan.scanned)]
+    assert "unique_hold_pkey" in set().union(*(plan.indexes for plan in plans))
+    assert max(plan.buffers for plan in plans) < (60 if mode == "keep" else 140)
+
+
+def test_messages_without_a_key_know_nothing_of_keys(crowd):
+    """The index of keys is of a table of its own: neither an INSERT, nor a claim, nor an end of a job reads or writes it."""
+    assert (
+        fetch_value(
+            crowd.owner,
+            """select count(*) from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+           where i.indrelid = 'pgqueue.message'::regclass and a.attname in ('unique_key', 'snoozes')""",
+        )
+        == 0
+    )
+    crowd.owner.execute("select pgqueue.enroll(current_user::regrole)")
+    _, submitted = crowd.explained.run("select pgqueue.enqueue('select 1', queue => 'plain')")
+    claims, claimed = claim(crowd, ["plain"], 1)
+    ((job_id, token),) = claims
+    _, ended = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+
+    for plan in [*submitted, *claimed, *ended]:
+        assert not [index for index in plan.indexes if index.startswith("unique_hold")]
+        assert "unique_hold" not in plan.scanned
 
 
 def test_looking_for_lost_claims_touches_the_claimed_ones(crowd):

@@ -47,7 +47,7 @@ def rights_of_executor(owner):
 def test_the_whole_right_of_the_executors_login_are_the_runners_and_one_schema(alice, bob, owner):
     numbers = [fetch_value(owner, f"select '{role}'::regrole::oid") for role in ("alice", "bob")]
 
-    own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate"]
+    own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate", "snooze_job"]
     own += ["append_rows", "check_result", "fail_result", "finish_result"]
     runners = [f"{kind}_{number}" for number in numbers for kind in ("group", "groups", "job", "jobs", "result")]
     assert rights_of_executor(owner) == sorted(

@@ -29,7 +29,7 @@ begin
   perform * from pgqueue.result(pgqueue.launch(format('select public.nested(%s, %s)', depth - 1, n))) as (x text);
 end $$
 """
-LEFT = "select count(*) from pgqueue.jobs where state in ('queued', 'running')"
+LEFT = "select count(*) from pgqueue.jobs where state in ('waiting', 'queued', 'running')"
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ USER_FUNCTIONS = [
     "detach",
     "statement",
     "progress",
+    "snooze",
     "get_progress",
     "job_log",
     "enqueue_trigger",
@@ -30,6 +31,7 @@ USER_FUNCTIONS = [
     "schedule",
     "schedule_task",
     "alter_schedule",
+    "batch",
 ]
 #: For users, and for administrators with what is others'.
 SHARED_FUNCTIONS = [
@@ -43,6 +45,7 @@ SHARED_FUNCTIONS = [
     "retry_jobs",
     "discard_jobs",
     "cancel_jobs",
+    "update",
 ]
 ADMIN_FUNCTIONS = [
     "purge",
@@ -56,6 +59,7 @@ ADMIN_FUNCTIONS = [
     "scale",
     "set_fleet",
     "remove_fleet",
+    "relay_to",
 ]
 #: For monitors, administrators and workers.
 MONITOR_FUNCTIONS = ["backlog"]
@@ -76,15 +80,19 @@ VIEWS = [
     "schedule_runs",
     "configuration",
     "limits",
+    "batches",
     "slow",
     "fleets",
+    "relays",
     "fleet_processes",
 ]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
     "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null, "
-    "limit_key text = null",
+    "limit_key text = null, after pgqueue.handle[] = null, on_parent_failure text = 'cancel', batch bigint = null, "
+    "unique_for interval = null, on_conflict text = 'keep'",
+    "batch": "label text = null, on_success text = null, on_failure text = null, on_end text = null",
     "result": "handle pgqueue.handle",
     "wait": "handle pgqueue.handle, timeout interval = null",
     "cancel": "handle pgqueue.handle, grace interval = '00:00:00'",
@@ -102,6 +110,7 @@ SIGNATURES = {
     "set_fleet": "name text, processes int, queues text[] = null, executors int = null, concurrency int = 0, "
     "restart_after interval = '00:00:01'",
     "remove_fleet": "name text",
+    "relay_to": "queue text, target text, exchange text = null, routing_key text = null",
     "slow_jobs": "since interval = '1 day', queue text = null",
     "configure": "setting text, value text, queue text = null",
     "set_limit": "queue text, max_running int = null, per_key int = null, rate int = null, period interval = '00:01:00', burst int = null",
@@ -115,7 +124,11 @@ SIGNATURES = {
     "uninstall_pg_cron": "",
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
-    "ignore_result boolean = false, link text = null, errback text = null, limit_key text = null",
+    "ignore_result boolean = false, link text = null, errback text = null, limit_key text = null, "
+    "unique_key text = null, unique_for interval = null, on_conflict text = 'keep'",
+    "snooze": "delay interval",
+    "update": "handle pgqueue.handle, eta timestamptz = null, priority int = null, queue text = null, params text[] = null, "
+    "timeout interval = null",
 }
 SIGNATURES["schedule"] = (
     "name text, schedule text, sql text, params text[] = null, timezone text = 'UTC', queue text = 'default', priority int = 0, "
@@ -150,6 +163,8 @@ RETURNS = {
     "result": "SETOF record",
     "wait": "boolean",
     "cancel": "boolean",
+    "snooze": "void",
+    "update": "boolean",
     "detach": "void",
     "progress": "void",
     "get_progress": "record",
@@ -184,10 +199,12 @@ RETURNS = {
     "slow_jobs": "SETOF pgqueue.slow",
     "set_fleet": "void",
     "remove_fleet": "boolean",
+    "relay_to": "void",
     "retry": "pgqueue.handle",
     "retry_jobs": "bigint",
     "discard_jobs": "bigint",
     "cancel_jobs": "bigint",
+    "batch": "bigint",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 
@@ -358,7 +375,7 @@ def test_the_outbox_takes_only_what_a_role_may_choose(owner):
            where attrelid = 'pgqueue.outbox'::regclass order by 1, 2"""
     ).fetchall()
 
-    assert {name for name, privilege in granted if privilege == "SELECT"} == {"id", "cookie", "unique_key"}
+    assert {name for name, privilege in granted if privilege == "SELECT"} == {"id", "cookie"}
     insertable = {name for name, privilege in granted if privilege == "INSERT"}
     assert {"sql", "payload", "queue", "priority"} <= insertable
     assert not insertable & {"id", "submitter", "launched_at", "token", "worker_id", "attempts", "deliveries"}
@@ -394,7 +411,7 @@ def test_the_internal_functions_of_each_part_are_granted_to_it_alone(owner):
 def test_the_states_of_a_job_are_those_that_are_promised(owner):
     states = fetch_value(owner, "select enum_range(null::pgqueue.job_state)::text[]")
 
-    assert states == ["queued", "running", "succeeded", "failed", "canceled", "expired"]
+    assert states == ["waiting", "queued", "running", "succeeded", "failed", "canceled", "expired"]
 
 
 def test_the_handle_is_the_pair_that_is_promised(owner):

@@ -445,3 +445,97 @@ def test_the_other_columns_of_such_a_table_reach_jobs_and_tasks(db, alice, worke
 
     assert params_of(worker) == [["1", "3"], ["2", "6"]]
     assert tasks_of(worker) == [[[3, 1], {}], [[6, 2], {}]]
+
+
+OPTIONS = (
+    "'queue=q'", "'priority=7'", "'eta=2099-01-01 00:00+00'", "'expires=2099-02-01 00:00+00'", "'timeout=90 s'", "'max_attempts=4'",
+    "'backoff=3 s'", "'label=l'", "'durability=async'", "'limit_key=tenant'", "'traceparent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
+)  # fmt: skip
+STORED = """queue, priority::int, due_at = '2099-01-01 00:00+00', expires_at = '2099-02-01 00:00+00', timeout::text, max_attempts::int, backoff::text,
+            label, settings ->> 'synchronous_commit', limit_key, settings ->> 'pgqueue.traceparent'"""
+AS_GIVEN = (
+    "q", 7, True, True, "00:01:30", 4, "00:00:03", "l", "off", "tenant", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("level", ["row", "statement", "statement referencing"])
+def test_every_option_of_a_job_is_one_of_a_trigger(alice, owner, item, level, keyed):
+    arguments = ", ".join(("'sql'", "'select 1'", "''" if level == "statement" else "'id'", *OPTIONS))
+    if keyed:
+        arguments += ", 'unique_key=k', 'unique_for=1 h', 'on_conflict=replace'"
+    made = "for each statement" if level != "row" else "for each row"
+    referencing = "referencing new table as added " if level == "statement referencing" else ""
+    alice.execute(
+        f"create trigger fire after insert on shop.item {referencing}{made} execute function pgqueue.enqueue_trigger({arguments})"
+    )
+
+    alice.execute("insert into shop.item (id) values (1), (2)")
+
+    count = 1 if keyed or level == "statement" else 2
+    assert owner.execute(f"select {STORED} from pgqueue.message").fetchall() == [AS_GIVEN] * count
+    assert fetch_value(owner, "select count(*) from pgqueue.unique_hold where free_at is not null") == keyed
+
+
+@pytest.mark.parametrize("kind", ["sql", "task"])
+@pytest.mark.parametrize("referencing", ["", "referencing new table as added "])
+def test_the_unique_key_may_be_a_column(alice, owner, item, kind, referencing):
+    level = "statement" if referencing else "row"
+    alice.execute(
+        f"create trigger fire after insert on shop.item {referencing}for each {level} execute function"
+        f" pgqueue.enqueue_trigger('{kind}', 'select 1', 'id', 'unique_key_column=name', 'on_conflict=replace', 'delay=1 h')"
+    )
+
+    alice.execute("insert into shop.item (id, name) values (1, 'a'), (2, 'b'), (3, 'a'), (4, null), (5, null)")
+
+    value = "coalesce(params[1], (payload ->> 'body')::json #>> '{0,0}')"
+    rows = owner.execute(f"select unique_key, {value} from pgqueue.message order by 2").fetchall()
+    assert rows == [("b", "2"), ("a", "3"), (None, "4"), (None, "5")]
+
+
+def test_a_trigger_of_a_task_takes_what_send_task_does(alice, owner, item):
+    make_trigger(
+        alice,
+        "'task', 't', 'id', 'queue=q', 'priority=3', 'eta=2099-01-01 00:00+00', 'expires=2099-02-01 00:00+00', 'unique_key=k'",
+    )
+
+    alice.execute("insert into shop.item (id) values (1), (2)")
+
+    columns = "queue, priority::int, due_at = '2099-01-01 00:00+00', expires_at = '2099-02-01 00:00+00', unique_key"
+    assert owner.execute(f"select {columns} from pgqueue.message").fetchall() == [("q", 3, True, True, "k")]
+
+
+@pytest.mark.parametrize("option", ["label", "timeout", "max_attempts", "backoff", "durability", "traceparent"])
+def test_a_trigger_of_a_task_refuses_options_of_jobs(alice, item, option):
+    make_trigger(alice, f"'task', 't', 'id', '{option}=1'")
+
+    error = refused(alice, "insert into shop.item (id) values (1)")
+
+    assert (error.sqlstate, error.diag.message_primary) == (
+        "22023",
+        f'option "{option}" of pgqueue.enqueue_trigger is for SQL jobs',
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("'unique_key=a', 'unique_key_column=id'", "both unique_key and unique_key_column are given"),
+        ("'unique_for=1 h'", "unique_for needs a unique key"),
+        ("'on_conflict=raise'", 'on_conflict "raise" needs a unique key'),
+        ("'unique_key=a', 'on_conflict=x'", 'on_conflict "x" is not known'),
+        ("'backoff=-1 s'", "backoff is negative"),
+        ("'keep_result=true'", 'option "keep_result=true" of pgqueue.enqueue_trigger is not known'),
+    ],
+)
+@pytest.mark.parametrize("referencing", ["", "referencing new table as added "])
+def test_bad_options_of_a_trigger_are_refused(alice, item, referencing, options, message):
+    level = "statement" if referencing else "row"
+    alice.execute(
+        f"create trigger fire after insert on shop.item {referencing}for each {level}"
+        f" execute function pgqueue.enqueue_trigger('sql', 'select 1', 'id', {options})"
+    )
+
+    error = refused(alice, "insert into shop.item (id) values (1)")
+
+    assert (error.sqlstate, error.diag.message_primary) == ("22023", message)

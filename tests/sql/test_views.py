@@ -31,6 +31,8 @@ JOBS = [
     "error_context",
     "handle",
     "retried_from",
+    "parents",
+    "snoozes",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
 QUEUES = [
@@ -43,6 +45,7 @@ QUEUES = [
     "consumers",
     "durability",
     "group_commit",
+    "waiting",
 ]
 
 

@@ -21,12 +21,12 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "log", "result",
-    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
-    "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "wait", "update", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
+    "redrive", "schedule", "config", "set-durability", "limit", "relay", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
 GROUPS = {"schedule", "config", "limit", "fleet"}
-WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
+WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter", "relay"} - GROUPS
 
 
 def test_the_commands_are_the_documented_ones() -> None:

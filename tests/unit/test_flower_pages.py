@@ -36,7 +36,7 @@ def test_a_filter_that_cannot_be_right_is_refused(given):
     [
         ("retry", {}, "state failed"),
         ("retry", {"state": "queued"}, "state failed"),
-        ("cancel", {"state": "failed"}, "queued or running"),
+        ("cancel", {"state": "failed"}, "waiting or queued or running"),
         ("retry", {"state": "failed", "role": "alice"}, "by role"),
         ("discard", {"state": "failed", "statement": "x"}, "by statement"),
     ],

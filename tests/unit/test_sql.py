@@ -1,14 +1,14 @@
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import pgqueue
-from pgqueue import sql
 from pgqueue.sql import function_files, migrations, queries, query
 
 QUERIES = sorted(queries())
-SQL = Path(sql.__file__).parent
+SQL = Path(str(sys.modules["pgqueue.sql"].__file__)).parent
 CREATED = re.compile(r"^create (?:or replace )?(?:function|procedure|view) ([\w.]+)", re.MULTILINE)
 
 

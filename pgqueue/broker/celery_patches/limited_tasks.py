@@ -1,4 +1,4 @@
-"""Limits need to know from Celery when a task has ended, and which limit key a task declares.
+"""Limits and unique keys need to know from Celery when a task has ended, and which keys a task declares.
 
 Celery acks most tasks when they begin, and says nothing to the transport when they end. It calls `task_ready` for each
 task that has ended in whatever way.
@@ -7,12 +7,14 @@ task that has ended in whatever way.
 from __future__ import annotations
 
 import functools
+from datetime import timedelta
 from typing import Any
 
+from ..envelope import UNIQUENESS_HEADERS
 from ..message import Message
 
-#: The header with the limit key of a message.
-KEY_HEADER = "limit_key"
+#: The headers that a task may declare, each as an attribute with a value or a function of its arguments.
+_DECLARED = ("limit_key", *UNIQUENESS_HEADERS)
 
 
 def tell_ends(celery_worker_state: Any) -> None:
@@ -33,7 +35,7 @@ def tell_ends(celery_worker_state: Any) -> None:
 
 
 def add_keys(celery_app_amqp: Any) -> None:
-    """Let tasks declare their limit key: `@app.task(limit_key="tenant")`, or a function of their arguments.
+    """Let tasks declare their keys: `@app.task(limit_key="tenant")`, or a function of their arguments.
 
     A key among the headers of a call has precedence.
     """
@@ -46,12 +48,16 @@ def add_keys(celery_app_amqp: Any) -> None:
         self: Any, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
     ) -> Any:
         message = make(self, task_id, name, args, kwargs, *rest, **options)
-        key = getattr(self.app.tasks.get(name), KEY_HEADER, None)
-        if callable(key):
-            # A function that is an attribute of a task's class is bound to the task.
-            key = getattr(key, "__func__", key)(*(args or ()), **(kwargs or {}))
-        if key is not None:
-            message.headers[KEY_HEADER] = key
+        task = self.app.tasks.get(name)
+        for header in _DECLARED:
+            value = getattr(task, header, None)
+            if callable(value):
+                # A function that is an attribute of a task's class is bound to the task.
+                value = getattr(value, "__func__", value)(*(args or ()), **(kwargs or {}))
+                if value is None and header == "unique_key":
+                    break  # This call has no key, so what the task declares of its key does not apply.
+            if value is not None:
+                message.headers[header] = value.total_seconds() if isinstance(value, timedelta) else value
         return message
 
     as_task_v2.adds_keys = True  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from ...errors import InvalidArgument
 
-STATES = ("queued", "running", "failed", "succeeded", "canceled", "expired")
+STATES = ("waiting", "queued", "running", "failed", "succeeded", "canceled", "expired")
 #: In the order of the form.
 NAMES = ("state", "queue", "label", "role", "statement", "sqlstate", "error", "since", "until")
 #: Those by which pgqueue.retry_jobs and its like choose; a button for all that match obeys each filter or is not there.
@@ -67,7 +67,7 @@ class JobFilters(dict[str, str]):
 
     def why_not_all(self, act: str) -> str | None:
         """Return why an act cannot be for all that match, None if it can."""
-        states = ("queued", "running") if act == "cancel" else ("failed",)
+        states = ("waiting", "queued", "running") if act == "cancel" else ("failed",)
         if self.get("state") not in states:
             return f"all that match can be chosen with the state {' or '.join(states)}"
         beyond = [name for name in self if name not in _OF_ALL]

@@ -36,7 +36,7 @@ async def find_job(handler: DatabaseHandler, id: str) -> dict[str, Any]:
     job: dict[str, Any] | None = await handler.database.read("page_job", id=number)
     if job is None:
         raise HTTPError(404, f"Job {number} is not known: retention has removed it, or this role may not see it")
-    if job["state"] == "queued":
+    if job["state"] in ("waiting", "queued"):
         job["waits_for"] = await handler.database.read("why_queued", id=number)
     return job
 

@@ -63,9 +63,12 @@ create or replace function pgqueue_run.finish_job(id bigint, token bigint, row_c
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- A plan that was made while the table of dependants was empty would read all of it later.
+  set enable_seqscan = off
 as $$
 declare
   said pgqueue.activity;
+  has_dependants boolean;
 begin
   -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
   if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
@@ -77,16 +80,20 @@ begin
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
-    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label, q.retried_from
+    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label, q.retried_from, q.snoozes
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from)
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from, snoozes)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
          nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
-         m.retried_from
-  from gone m;
+         m.retried_from, m.snoozes
+  from gone m
+  -- The row of the job is locked since it began, so this sees all that was committed until then (pgqueue._check_dependencies).
+  returning exists (select from pgqueue.dependency d where d.parent = finish_job.id) or current_setting('transaction_isolation') not like 'read %' into has_dependants;
   if not found then
     perform pgqueue._claim_lost(id);
+  elsif has_dependants then
+    perform pgqueue._settle_dependants(array[id], true);
   end if;
   -- This check comes last, when the history is written. The canceling session looks 10 ms after its request was committed, whether the job
   -- still runs. A job that has ended by then has found the request here, and a job that began later has seen it.
@@ -177,7 +184,7 @@ create or replace function pgqueue._is_raised_in_run(error jsonb)
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job|snooze_job)[(]'
 $$;
 comment on function pgqueue._is_raised_in_run(jsonb) is 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
 

@@ -140,8 +140,9 @@ begin
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
            when l.lane = 'batch' then
-             -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own.
-             case when c.policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
+             -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own. So does one
+             -- that may put itself off again.
+             case when c.policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null and c.snoozes is null
              then json_build_array(c.submitter::bigint, coalesce(c.policy ->> 'group_commit 0', c.policy ->> ('group_commit ' || c.submitter))::int)
              else to_json(c.submitter::bigint) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
@@ -149,7 +150,8 @@ begin
            (select count(*) from candidate) > (select count(*) from picked)
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
-    cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) end) l (lane)
+    cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)
+                                    when c.unique_key is not null then 'held' end) l (lane)
     order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;

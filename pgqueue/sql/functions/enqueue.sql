@@ -16,42 +16,35 @@ begin
   end if;
   options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._settings_of_job(settings, options);
-  loop
-    if submitter is null then
-      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                  settings, timeout, backoff, label, unique_key, limit_key)
-      values (cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-              kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
-              options.label, options.unique_key, options.limit_key)
-      on conflict do nothing
-      returning outbox.id, outbox.cookie into handle.id, handle.cookie;
-    else
-      insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
-                                   params, settings, timeout, backoff, label, unique_key, limit_key)
-      values (submitter, cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-              kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
-              options.label, options.unique_key, options.limit_key)
-      on conflict do nothing
-      returning inbox.id, inbox.cookie into handle.id, handle.cookie;
-    end if;
-    if handle.id is not null then
-      if due_at is null then
-        perform pgqueue._wake(options.queue);
-      else
-        perform pgqueue._wake_for(options.queue, due_at);
-      end if;
-      return handle;
-    end if;
-    -- The unique key is taken: return the handle of the unfinished job that has it. If that job has just ended, insert again.
-    if submitter is null then
-      select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = options.unique_key;
-    else
-      select m.id, m.cookie into handle from pgqueue.message m where m.submitter = _put_job.submitter and m.unique_key = options.unique_key;
-    end if;
-    if handle.id is not null then
-      return handle;
-    end if;
-  end loop;
+  if options.unique_key is not null then
+    return pgqueue._put_keyed_job(submitter, kept, settings, session_id, sql, params, options, cookie, due_at);
+  end if;
+  if submitter is null then
+    insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                settings, timeout, backoff, label, limit_key)
+    values (cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+            kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
+            options.label, options.limit_key)
+    returning outbox.id, outbox.cookie into handle.id, handle.cookie;
+  else
+    insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
+                                 params, settings, timeout, backoff, label, limit_key)
+    values (submitter, cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+            kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
+            options.label, options.limit_key)
+    returning inbox.id, inbox.cookie into handle.id, handle.cookie;
+  end if;
+  if options.after <> '{}' or options.batch is not null then
+    perform pgqueue._depend(array[handle.id], array[handle.cookie], options);
+  end if;
+  if options.after <> '{}' then
+    null;  -- Releasing it wakes a worker.
+  elsif due_at is null then
+    perform pgqueue._wake(options.queue);
+  else
+    perform pgqueue._wake_for(options.queue, due_at);
+  end if;
+  return handle;
 end
 $$;
 comment on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint)
@@ -79,6 +72,8 @@ begin
     options.eta := pgqueue._check_options(sql, options);
     options.delay := null;
   end if;
+  options.on_conflict := nullif(options.on_conflict, 'keep');
+  options.on_parent_failure := nullif(options.on_parent_failure, 'cancel');
   begin
     select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
     from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
@@ -101,7 +96,9 @@ create or replace function pgqueue.launch(sql text, params text[] default null, 
                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                timeout interval default null, max_attempts int default null, backoff interval default null,
                                unique_key text default null, label text default null, durability text default null,
-                               traceparent text default null, limit_key text default null)
+                               traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
+                               unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -111,18 +108,21 @@ begin
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._hand_in(
     'once', coalesce(settings, pgqueue._settings()), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key)::pgqueue.job_options);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text)
+comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL in a transaction of its own, at once, also if the caller rolls back. The result can be read once with pgqueue.result';
-grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text) to pgqueue_user;
+grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;
 
 create or replace function pgqueue.submit(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                timeout interval default null, max_attempts int default null, backoff interval default null,
                                unique_key text default null, label text default null, durability text default null,
-                               traceparent text default null, limit_key text default null)
+                               traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
+                               unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -132,12 +132,13 @@ begin
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._hand_in(
     'none', coalesce(settings, pgqueue._settings()), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key)::pgqueue.job_options);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text)
+comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL as pgqueue.launch does, but keeps no result. Errors are kept in pgqueue.jobs';
-grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text) to pgqueue_user;
+grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;
 
 create or replace function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
   returns pgqueue.handle
@@ -176,7 +177,9 @@ create or replace function pgqueue.enqueue(sql text, params text[] default null,
                                 delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                 timeout interval default null, max_attempts int default null, backoff interval default null,
                                 unique_key text default null, label text default null, durability text default null,
-                                keep_result boolean default false, traceparent text default null, limit_key text default null)
+                                keep_result boolean default false, traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
+                                unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -186,9 +189,10 @@ begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, coalesce(settings, pgqueue._settings()), sql,
-                          params, row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key)::pgqueue.job_options);
+                          params, row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text)
+comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL after the caller has committed, and never if the caller rolls back. With keep_result, the result can be read until retention';
-grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text) to pgqueue_user;
+grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;

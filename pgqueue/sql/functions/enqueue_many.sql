@@ -56,15 +56,19 @@ declare
   seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
   added_ids bigint[];
   added_cookies bigint[];
-  added_keys text[];
+  put_ids bigint[];
+  put_cookies bigint[];
   count int := cardinality(sql);
   job_settings jsonb;
 begin
   if kept <> 'none' then
     perform pgqueue._require_login(quote_ident(current_user)::regrole);
   end if;
+  if exists (select from unnest(unique_keys) u (key) where u.key is not null) then
+    options.unique_key := '';
+  end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when due_at is null then 'ready' else 'delayed' end;
+  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
@@ -75,9 +79,33 @@ begin
       return;
     end if;
   end if;
+  if unique_keys is not null and (cardinality(unique_keys) <> count or array_ndims(unique_keys) > 1) then
+    raise exception 'unique_keys must be as long as %', case when rows is null then 'sql' else 'rows' end using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+  end if;
   job_settings := pgqueue._settings_of_job(settings, options);
   options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
-  if unique_keys is null and rows is null then
+  if options.unique_key is not null then
+    -- Each may replace one before, or be dropped for it.
+    with added as (
+      insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
+                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place, waits)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, s.statement,
+             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key,
+             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n, options.after <> '{}'
+      from pgqueue._jobs_of(sql, params, unique_keys, rows) s
+      order by s.n
+      returning k.id, k.cookie, k.place, k.outcome
+    )
+    select array_agg(a.id order by a.place), array_agg(a.cookie order by a.place), array_agg(a.id order by a.place) filter (where a.outcome = 'put'),
+           array_agg(a.cookie order by a.place) filter (where a.outcome = 'put')
+    into added_ids, added_cookies, put_ids, put_cookies from added a;
+    return query select * from unnest(added_ids, added_cookies);
+    if put_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
+      perform pgqueue._depend(put_ids, put_cookies, options);
+    end if;
+    return;
+  end if;
+  if rows is null and options.after is null and options.batch is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
@@ -90,36 +118,20 @@ begin
     )
     select a.id, a.cookie from added a order by a.id;
   else
-    if cardinality(unique_keys) <> count or array_ndims(unique_keys) > 1 then
-      raise exception 'unique_keys must be as long as %', case when rows is null then 'sql' else 'rows' end using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
-    end if;
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                  settings, timeout, backoff, label, unique_key, limit_key)
+                                  settings, timeout, backoff, label, limit_key)
       select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
-             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key
+             s.row_params, job_settings, options.timeout, options.backoff, options.label, options.limit_key
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
-      on conflict do nothing
-      returning outbox.id, outbox.cookie, outbox.unique_key
+      returning outbox.id, outbox.cookie
     )
-    select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id), array_agg(a.unique_key order by a.id)
-    into added_ids, added_cookies, added_keys from added a;
-    -- A row that was not inserted has a key that another job has, or an earlier one of the list. Rows without a key were all
-    -- inserted, in order.
-    return query
-    select (j.handle).id, (j.handle).cookie
-    from (
-      select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
-                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params,
-                                        jsonb_populate_record(options, jsonb_build_object('unique_key', s.unique_key)), pgqueue._cookie(seed, s.n)) end as handle
-      from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
-            from pgqueue._jobs_of(sql, params, unique_keys, rows) i) s
-      left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
-                 from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
-        on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
-      order by s.n
-    ) j;
+    select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id) into added_ids, added_cookies from added a;
+    return query select * from unnest(added_ids, added_cookies);
+  end if;
+  if added_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
+    perform pgqueue._depend(added_ids, added_cookies, options);
   end if;
   perform pgqueue._wake_for(options.queue, due_at);
 end
@@ -132,16 +144,19 @@ create or replace function pgqueue.enqueue_many(sql text[], params text[] defaul
                                      delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
                                      unique_keys text[] default null, label text default null, durability text default null,
-                                     keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null)
+                                     keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null,
+                                     after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
+                                     unique_for interval default null, on_conflict text default 'keep')
   returns setof pgqueue.handle
   language plpgsql volatile
 as $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key)::pgqueue.job_options, unique_keys, rows);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options, unique_keys, rows);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text)
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
-grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text) to pgqueue_user;
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;

@@ -3,7 +3,7 @@
 -- An executor's session calls these functions, logged in as the submitter. The token of the claim protects them, which only the
 -- worker knows.
 
-create or replace function pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint)
+create or replace function pgqueue._write_end(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -34,20 +34,39 @@ begin
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
-                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error, retried_from)
+                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error, retried_from, snoozes)
   values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
-          _archive.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
-          _archive.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
-          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error, m.retried_from);
-  if detached then
+          _write_end.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
+          _write_end.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
+          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _write_end.command_tags, _write_end.error, m.retried_from, m.snoozes);
+  if m.kept = 'task' then
+    if _write_end.state <> 'succeeded' then
+      perform pgqueue._fail_sql_task(m, _write_end.state, _write_end.error);
+    end if;
+  elsif detached then
     delete from pgqueue.result r where r.id = m.id;
-  elsif m.kept <> 'none' and _archive.state <> 'succeeded' then
+  elsif m.kept <> 'none' and _write_end.state <> 'succeeded' then
     insert into pgqueue.result (id, seq) values (m.id, 0);
   end if;
 end
 $$;
+comment on function pgqueue._write_end(pgqueue.message, pgqueue.job_state, jsonb, text[], bigint) is 'The part of pgqueue._archive about the job itself';
+
+create or replace function pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+begin
+  perform pgqueue._write_end(m, state, error, command_tags, row_count);
+  if exists (select from pgqueue.dependency d where d.parent = m.id) or current_setting('transaction_isolation') not like 'read %' then
+    perform pgqueue._settle_dependants(array[m.id], state = 'succeeded');
+  end if;
+end
+$$;
 comment on function pgqueue._archive(pgqueue.message, pgqueue.job_state, jsonb, text[], bigint) is
-  'Moves a job that ends from the queue, whose row the caller has deleted, to the history';
+  'Moves a job that ends from the queue, whose row the caller has deleted, to the history, and releases or cancels the jobs that wait for it';
 
 create or replace function pgqueue._check_runner(id bigint, submitter oid)
   returns void
@@ -192,13 +211,22 @@ grant execute on function pgqueue._enter_job(bigint, bigint, text[], text[]) to 
 
 create or replace function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb,
                                       has_committed boolean default false)
-  returns void
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   m pgqueue.message;
+  snooze_ms text := current_setting('pgqueue.snooze_ms', true);
 begin
+  if snooze_ms ~ '^[0-9]{1,12}$' and not has_committed then
+    select q.* into m from pgqueue.message q where q.id = _complete_job.id and q.token = _complete_job.token;
+    perform pgqueue._check_runner(m.id, m.submitter);
+    perform set_config('pgqueue.snooze_ms', '', true);
+    perform pgqueue._put_off(id, token, snooze_ms::bigint);
+    perform pgqueue._refuse_canceled(id);
+    return 'snoozed';
+  end if;
   delete from pgqueue.message q where q.id = _complete_job.id and q.token = _complete_job.token returning * into m;
   if not found then
     perform pgqueue._claim_lost(id);
@@ -211,10 +239,11 @@ begin
   else
     perform pgqueue._refuse_canceled(m.id);
   end if;
+  return 'succeeded';
 end
 $$;
 comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, boolean) is
-  'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
+  'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction. A job that has called pgqueue.snooze is delayed instead';
 grant execute on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, boolean) to pgqueue_user;
 
 create or replace function pgqueue._reset_session()

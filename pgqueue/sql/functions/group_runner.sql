@@ -105,6 +105,9 @@ begin
         end if;
         begin
           %2$s
+          if pg_catalog.current_setting('pgqueue.snooze_ms', true) operator(pg_catalog.<>) '' then
+            raise exception 'a job that is put off runs by itself' using errcode = 'PQ008';  -- That is undone here and done there.
+          end if;
           is_off := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
           -- As the next job is to find them. Nothing waits, so nothing fires.
           if are_deferred then
@@ -224,18 +227,21 @@ begin
     using unnest(finish_group.ids, finish_group.tokens, finish_group.row_counts, finish_group.begun_at, finish_group.ended_at) d (id, token, row_count, begun_at, ended_at)
     where q.id = d.id and q.token = d.token
     returning q.id, q.token, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label,
-              q.retried_from, d.row_count, d.begun_at, d.ended_at
+              q.retried_from, q.snoozes, d.row_count, d.begun_at, d.ended_at
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, ended_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from)
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from, snoozes)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, m.begun_at, m.ended_at, m.submitter, 'succeeded', m.kept, pg_backend_pid(), nullif(m.row_count, -1),
-         m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker, m.retried_from
+         m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker, m.retried_from, m.snoozes
   from gone m
   left join said s on s.id = m.id and s.token = m.token;
   get diagnostics count = row_count;
   if count <> cardinality(ids) then
     -- Those that are no longer ours end where they run by themselves: there nothing is found.
     raise exception 'the claim of a job of a group was lost' using errcode = 'PQ002';
+  end if;
+  if exists (select from pgqueue.dependency d where d.parent = any (finish_group.ids)) or current_setting('transaction_isolation') not like 'read %' then
+    perform pgqueue._settle_dependants(ids, true);
   end if;
   -- Last, when the history is written: as at the end of one job.
   if exists (select from pgqueue.request r where r.id = any (finish_group.ids) and r.kind = 'cancel') then

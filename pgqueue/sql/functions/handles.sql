@@ -118,7 +118,7 @@ declare
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
-         case when a.id is not null then 'running' else 'queued' end, pgqueue._held_key(m.id, m.token)
+         case when a.id is not null then 'running' when m.state = 'waiting' then 'waiting' else 'queued' end, pgqueue._held_key(m.id, m.token)
   into submitter, cookie, kept, worker_id, running, state, run_key
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';

@@ -93,11 +93,14 @@ begin
   update pgqueue.configured c set role = new_numbers[c.role::bigint - 4294000000] where c.role::bigint between 4294000001 and 4294899999;
   update pgqueue.limit_rule l set role = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where l.role = t.number;
   update pgqueue.limit_rule l set role = new_numbers[l.role::bigint - 4294000000] where l.role::bigint between 4294000001 and 4294899999;
+  update pgqueue.unique_hold u set submitter = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where u.submitter = t.number;
+  update pgqueue.unique_hold u set submitter = new_numbers[u.submitter::bigint - 4294000000] where u.submitter::bigint between 4294000001 and 4294899999;
   -- Limits count messages that workers have, and no worker of the other server has one here.
   delete from pgqueue.limit_state;
   delete from pgqueue.limit_holder;
   update pgqueue.schedule s set owner = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where s.owner = t.number;
   update pgqueue.schedule s set owner = new_numbers[s.owner::bigint - 4294000000] where s.owner::bigint between 4294000001 and 4294899999;
+  update pgqueue.batch b set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.owner = t.old_number;
   update pgqueue.schedule_run r set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where r.owner = t.old_number;
   keys := array(select k from pgqueue.role_key k);
   delete from pgqueue.role_key;
@@ -137,7 +140,8 @@ begin
           union select f.submitter from pgqueue.failed_job f union select a.submitter from pgqueue.attempt a union select s.submitter from pgqueue.stat_total s
           union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
           union select b.declared_by from pgqueue.binding b union select c.role from pgqueue.configured c where c.role <> 0
-          union select l.role from pgqueue.limit_rule l where l.role <> 0
+          union select l.role from pgqueue.limit_rule l where l.role <> 0 union select b.owner from pgqueue.batch b
+          union select u.submitter from pgqueue.unique_hold u
           union select r.role from pgqueue.role_name r) u (number)
     left join pgqueue.role_name n on n.role = u.number
     where u.number >= case when is_elsewhere then 1 else 4294900000 end

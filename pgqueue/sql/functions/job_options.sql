@@ -7,7 +7,7 @@ create or replace function pgqueue._options(queue text, priority int default 0, 
   returns pgqueue.job_options
   language sql immutable
 begin atomic
-  select (queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, null, null, null)::pgqueue.job_options;
+  select (queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, null, null, null, null, null, null, null, null)::pgqueue.job_options;
 end;
 comment on function pgqueue._options(text, int, interval, timestamptz, timestamptz, interval, int, interval, text) is
   'The options of a job for a caller that sets only some of them';
@@ -52,6 +52,15 @@ begin
     perform pgqueue._refuse_traceparent(options.traceparent);
   elsif octet_length(options.limit_key) not between 1 and 255 then
     raise exception 'limit_key must have 1 to 255 bytes' using errcode = '22023', hint = 'It names whose limit counts, for example a tenant. Leave it out for none.';
+  elsif options.on_parent_failure not in ('cancel', 'run') then
+    raise exception 'on_parent_failure "%" is not known', options.on_parent_failure using errcode = '22023', hint = 'It is cancel (the default) or run.';
+  elsif array_ndims(options.after) > 1 or array_position(options.after, null) is not null or exists (select from unnest(options.after) p where p.id is null) then
+    raise exception 'after must be a list of handles' using errcode = '22023', hint = 'Give array[handle, ...], or leave it out if the job waits for none.';
+  elsif options.on_conflict in ('replace', 'debounce') and (options.after <> '{}' or options.batch is not null) then
+    raise exception 'on_conflict "%" goes with neither after nor batch', options.on_conflict
+      using errcode = '22023', hint = 'What a waiting job waits for, and its batches, are not replaced. Use keep or raise.';
+  elsif num_nonnulls(options.unique_key, options.unique_for, options.on_conflict) > 0 then
+    perform pgqueue._check_key(options.unique_key, options.unique_for, options.on_conflict);
   end if;
   -- A due time that has passed counts as none: the message is ready.
   return case when coalesce(options.eta, clock_timestamp() + options.delay) > clock_timestamp() then coalesce(options.eta, clock_timestamp() + options.delay) end;
@@ -80,7 +89,9 @@ create or replace function pgqueue._is_plain_call(options pgqueue.job_options)
 begin atomic
   select options.queue is not null and options.priority = 0
      and num_nonnulls(options.delay, options.eta, options.expires, options.timeout, options.max_attempts, options.backoff, options.unique_key,
-                      options.label, options.durability, options.traceparent, options.limit_key) = 0;
+                      options.label, options.durability, options.traceparent, options.limit_key, options.after, options.batch, options.unique_for) = 0
+     and coalesce(options.on_parent_failure, 'cancel') = 'cancel'
+     and coalesce(options.on_conflict = 'keep', true);
 end;
 comment on function pgqueue._is_plain_call(pgqueue.job_options) is 'Whether a job is submitted with no option but its queue';
 grant execute on function pgqueue._is_plain_call(pgqueue.job_options) to pgqueue_user;

@@ -30,31 +30,19 @@ begin atomic
 end;
 comment on function pgqueue._has_part(text, text) is 'Whether a text has what a filter says: a LIKE pattern if the filter has a %, else a part of the text';
 
-create or replace function pgqueue._is_key_taken(role oid, key text)
-  returns boolean
-  language plpgsql stable
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- It is a function and not a part of the filters, where the planner reads the whole queue instead of its index.
-  return exists (select from pgqueue.message m where m.submitter = role and m.unique_key = key);
-end
-$$;
-comment on function pgqueue._is_key_taken(oid, text) is 'Whether an unfinished job of a role has a unique key';
-
 create or replace function pgqueue._check_job_filters(o pgqueue.job_order)
   returns void
   language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  states text[] := case o.act when 'cancel_jobs' then '{queued,running}' else '{failed}' end;
+  states text[] := case o.act when 'cancel_jobs' then '{queued,running,waiting}' else '{failed}' end;
 begin
   if num_nonnulls(o.id, o.queue, o.label, o.state, o.sqlstate, o.error, o.since, o.until) = 0 then
     raise exception 'no filter says which jobs' using errcode = '22023', hint = format('Name a queue, a label, an error or a time. For all jobs: state => %L.', states[1]);
   elsif o.state <> all (states) then
     raise exception '% takes no jobs in state "%"', o.act, o.state
-      using errcode = '22023', hint = case o.act when 'cancel_jobs' then 'Jobs that are queued or running are canceled.' else 'Only of jobs that failed is kept what runs them again.' end;
+      using errcode = '22023', hint = case o.act when 'cancel_jobs' then 'Jobs that are waiting, queued or running are canceled.' else 'Only of jobs that failed is kept what runs them again.' end;
   elsif o.sqlstate !~ '^[0-9A-Z]{5}$' then
     raise exception 'sqlstate "%" is not one', o.sqlstate using errcode = '22023', hint = 'It is five digits or capital letters, for example 40P01.';
   elsif o.error = '' then
@@ -111,7 +99,7 @@ begin
   where (f.unique_key is not null or f.kept <> 'none')
     and pgqueue._has_part(f.error, o.error)
     and (may_see_all and o.error is null or pg_has_role(o.role, f.submitter, 'member'))
-    and (f.unique_key is not null and pgqueue._is_key_taken(f.submitter, f.unique_key)
+    and (f.unique_key is not null and pgqueue._is_key_taken(f.submitter, f.unique_key, f.id)
          or f.kept <> 'none' and not pgqueue._may_keep_result(f.submitter));
   if held_back > 0 and o.act = 'retry_jobs' then
     raise notice '% failed %', held_back, case held_back when 1 then 'job stays' else 'jobs stay' end
@@ -140,6 +128,7 @@ declare
   seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
   queues text[];
   wanted bigint;
+  keyed bigint[];
 begin
   -- One failure is retried once: its row is locked here, what another session has locked is not waited for, and a row that another session
   -- has changed meanwhile is no longer one that can be retried.
@@ -155,7 +144,7 @@ begin
       and pgqueue._has_part(f.error, o.error)
       and (not is_retry
            or f.submitter = any (roles) and pgqueue._may_enter(f.submitter, f.queue, null) and (f.kept = 'none' or pgqueue._may_keep_result(f.submitter))
-              and (f.unique_key is null or not pgqueue._is_key_taken(f.submitter, f.unique_key)))
+              and (f.unique_key is null or not pgqueue._is_key_taken(f.submitter, f.unique_key, f.id)))
       -- A role that may not read an error may not search it either, since each answer would tell a part of it.
       and (by_administrator and o.error is null or pg_has_role(o.role, f.submitter, 'member'))
     order by f.ended_at, f.id
@@ -166,11 +155,12 @@ begin
                                unique_key, limit_key, retried_from)
     select n.submitter, pgqueue._cookie(seed, n.n), 'job', n.kept, n.top_level, n.priority, n.max_attempts, n.queue, n.sql, n.params, n.settings, n.timeout,
            n.backoff, n.label, n.unique_key, n.limit_key, n.id
-    from (select w.*, row_number() over (order by w.ended_at, w.id) as n from wanted w) n
-    where is_retry and o.is_dry_run is not true
+    from (select w.*, row_number() over (order by w.ended_at, w.id) as n, row_number() over (partition by w.submitter, w.unique_key order by w.ended_at, w.id) as nth_of_key
+          from wanted w) n
+    -- Of several that had one key, one runs again.
+    where is_retry and o.is_dry_run is not true and (n.unique_key is null or n.nth_of_key = 1)
     order by n.n
-    on conflict do nothing
-    returning inbox.id, inbox.cookie, inbox.queue, inbox.retried_from
+    returning inbox.id, inbox.cookie, inbox.queue, inbox.unique_key, inbox.retried_from
   ), given as (
     update pgqueue.failed_job f
     set retried_as = p.id, sql = null, params = null, settings = null, error = null
@@ -179,9 +169,10 @@ begin
   ), gone as (
     delete from pgqueue.failed_job f using wanted w where not is_retry and o.is_dry_run is not true and f.id = w.id
   )
-  select (select count(*) from wanted), count(*), array_agg(distinct p.queue), max(p.id), max(p.cookie)
-  into wanted, o.count, queues, o.new_id, o.new_cookie
+  select (select count(*) from wanted), count(*), array_agg(distinct p.queue), max(p.id), max(p.cookie), array_agg(p.id order by p.unique_key) filter (where p.unique_key is not null)
+  into wanted, o.count, queues, o.new_id, o.new_cookie, keyed
   from put p;
+  perform pgqueue._keep_key(k) from unnest(keyed) k;
   -- With the last of several batches: it reads what was kept of all failures of the queue.
   if o.act not in ('retry', 'discard') and (o.max_count is null or wanted < o.max_count) then
     perform pgqueue._say_what_stays(o, by_administrator, roles);

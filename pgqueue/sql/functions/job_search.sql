@@ -82,7 +82,7 @@ declare
   -- Only attempts that fail leave an error, and they have a small table of their own. Jobs that were canceled or have expired (57014)
   -- are not in it.
   part constant text := case when state = 'failed' or state is null and num_nonnulls(sqlstate, error) > 0 and sqlstate is distinct from '57014' then 'failures'
-                             when state in ('queued', 'running') then 'waiting' when state is null then 'all' else 'ended' end;
+                             when state in ('waiting', 'queued', 'running') then 'waiting' when state is null then 'all' else 'ended' end;
   step record;
   beginning bigint := 0;
   ending bigint := coalesce(before, 9223372036854775807);

@@ -42,26 +42,27 @@ create or replace view pgqueue.jobs with (security_barrier) as
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context,
          -- A caller that has lost the cookie, and may use it, gets it again.
          case when pg_has_role(j.submitter, 'member') then row(j.id, j.cookie)::pgqueue.handle end as handle,
-         j.retried_from
+         j.retried_from, j.parents, coalesce(j.snoozes, 0)::int as snoozes
   from (
-    select m.id, m.cookie, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
+    select m.id, m.cookie, case when a.id is not null then 'running' when m.state = 'waiting' then 'waiting' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
            m.submitter, m.launched_at, m.due_at as eta, a.started_at, null::timestamptz as ended_at, m.attempts + (a.id is not null)::int as attempts,
            m.max_attempts, (select w.name from pgqueue.worker w where w.id = m.worker_id) as worker, a.backend_pid, a.progress_pct,
-           a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error, m.retried_from
+           a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error, m.retried_from,
+           case when m.state = 'waiting' then array(select d.parent from pgqueue.dependency d where d.child = m.id order by d.parent limit 100) end as parents, m.snoozes
     from pgqueue.message m
     left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.kind = 'job'
     union all
     select h.id, h.cookie, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
            h.max_attempts, h.worker, h.backend_pid, h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error,
-           h.retried_from
+           h.retried_from, null, h.snoozes
     from pgqueue.history h
   ) j
   where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
-comment on view pgqueue.jobs is 'Jobs that are queued, run, or have ended and are not older than retention. A role sees its own jobs and those of roles that it is a member of';
+comment on view pgqueue.jobs is 'Jobs that wait for others, are queued, run, or have ended and are not older than retention. A role sees its own jobs and those of roles that it is a member of';
 comment on column pgqueue.jobs.id is 'The number of the job';
 comment on column pgqueue.jobs.state is
-  'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+  'waiting (for the end of other jobs), queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
 comment on column pgqueue.jobs.queue is 'The queue of the job';
 comment on column pgqueue.jobs.priority is '0 to 9; higher priorities are taken first';
 comment on column pgqueue.jobs.label is 'The caller''s label; NULL: none';
@@ -93,6 +94,8 @@ comment on column pgqueue.jobs.error_context is 'The CONTEXT of that error. NULL
 comment on column pgqueue.jobs.handle is
   'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 comment on column pgqueue.jobs.retried_from is 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
+comment on column pgqueue.jobs.parents is 'Of a waiting job: the first 100 jobs for whose end it waits. NULL: it does not wait for others';
+comment on column pgqueue.jobs.snoozes is 'How often a run of the job has put it off (pgqueue.snooze)';
 grant select on pgqueue.jobs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._statement_of(role oid, handle pgqueue.handle)

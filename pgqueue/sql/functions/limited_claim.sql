@@ -214,14 +214,14 @@ begin
   select c.id, c.token, c.queue, c.deliveries - 1,
          case when c.kind = 'task' then c.payload
          when l.lane = 'batch' then
-           case when policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
+           case when policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null and c.snoozes is null
            then json_build_array(c.submitter::bigint, coalesce(policy ->> 'group_commit 0', policy ->> ('group_commit ' || c.submitter))::int)
            else to_json(c.submitter::bigint) end
          else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
          l.lane
   from claimed c
   left join pgqueue.role_key k on k.role = c.submitter
-  cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) when c.submitter = any (counted) then 'held' end) l (lane)
+  cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) when c.submitter = any (counted) or c.unique_key is not null then 'held' end) l (lane)
   order by c.place;
   get diagnostics claimed_count = row_count;
   if claimed_count < cardinality(ids) then

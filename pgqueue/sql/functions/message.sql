@@ -61,7 +61,7 @@ begin
   return (m.kind = 'job') = (m.payload is null)
     and (m.payload is not null and m.sql is null and m.settings is null
          or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
-    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.kind = 'job' and m.state = 'waiting' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
     and m.priority between 0 and 9
     and octet_length(m.queue) between 1 and 255
     -- Workers calculate with these: one infinite value would stop every claim of the queue.
@@ -154,5 +154,5 @@ create or replace view pgqueue.outbox with (security_barrier) as
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
-grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key, limit_key, payload) on pgqueue.outbox to pgqueue_user;
-grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;
+grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, limit_key, payload) on pgqueue.outbox to pgqueue_user;
+grant select (id, cookie) on pgqueue.outbox to pgqueue_user;

@@ -66,6 +66,8 @@ begin
   delete from pgqueue.tracked_job where tracked_at < keep_from;
   delete from pgqueue.tracked_timeout where counted_at < keep_from;
   perform pgqueue._forget_failures(keep_from);
+  perform pgqueue._forget_sql_tasks(keep_from);
+  perform pgqueue._forget_batches(keep_from);
   perform pgqueue._expire_task_results();
 end
 $$;

@@ -80,7 +80,8 @@ create or replace view pgqueue.queues with (security_barrier) as
          coalesce(q.durability, 'sync') as durability,
          coalesce((select max(g.value::int) from pgqueue.configured g where g.queue = n.queue and g.setting = 'group_commit' and g.role = 0),
                   (select max(g.value::int) from pgqueue.configured g where g.queue = n.queue and g.setting = 'group_commit' and ((select me.sees_all from me) or pg_has_role(g.role, 'member'))),
-                  1) as group_commit
+                  1) as group_commit,
+         coalesce(c.waiting, 0) as waiting
   from (
     select name as queue from pgqueue.queue_switch where (select me.sees_all from me)
     union
@@ -93,7 +94,7 @@ create or replace view pgqueue.queues with (security_barrier) as
   left join pgqueue.queue_switch q on q.name = n.queue
   left join (
     select v.queue, count(*) filter (where v.state = 'ready') as ready, count(*) filter (where v.state = 'delayed') as delayed,
-           count(*) filter (where v.state = 'claimed') as claimed, min(v.launched_at) filter (where v.state = 'ready') as oldest_ready_at
+           count(*) filter (where v.state = 'claimed') as claimed, count(*) filter (where v.state = 'waiting') as waiting, min(v.launched_at) filter (where v.state = 'ready') as oldest_ready_at
     from visible v
     group by v.queue
   ) c on c.queue = n.queue;
@@ -108,6 +109,7 @@ comment on column pgqueue.queues.paused is 'Whether workers take no messages fro
 comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
 comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
 comment on column pgqueue.queues.group_commit is 'The largest number of jobs of one role that share a transaction; 1: each has its own';
+comment on column pgqueue.queues.waiting is 'How many jobs wait for the end of other jobs';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)

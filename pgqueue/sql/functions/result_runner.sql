@@ -91,7 +91,7 @@ begin
       end if;
       ignored := pg_catalog.set_config('client_encoding', 'UTF8', true);
       return next pg_catalog.json_build_object(
-        'row_count', row_count, 'synchronous_commit', pg_catalog.current_setting('synchronous_commit'), 'output_settings', pg_catalog.json_build_object(
+        'row_count', row_count, 'snooze_ms', pg_catalog.substring(pg_catalog.current_setting('pgqueue.snooze_ms', true), '^[0-9]{1,12}$'), 'synchronous_commit', pg_catalog.current_setting('synchronous_commit'), 'output_settings', pg_catalog.json_build_object(
           'DateStyle', pg_catalog.current_setting('DateStyle'), 'IntervalStyle', pg_catalog.current_setting('IntervalStyle'), 'TimeZone', pg_catalog.current_setting('TimeZone')))::pg_catalog.text;
     end
     $run$
@@ -131,8 +131,8 @@ $$;
 comment on function pgqueue_run.append_rows(bigint, bigint, int, jsonb) is 'pgqueue._append_result for a session of the executors'' login';
 
 create or replace function pgqueue_run.finish_result(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb,
-                                                     notices jsonb, is_async boolean)
-  returns void
+                                                     notices jsonb, is_async boolean, snooze_ms bigint)
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -141,6 +141,11 @@ declare
 begin
   if is_async then
     perform set_config('synchronous_commit', 'off', true);
+  end if;
+  if snooze_ms is not null then
+    perform pgqueue._put_off(id, token, snooze_ms);
+    perform pgqueue._refuse_canceled(id);
+    return 'snoozed';
   end if;
   delete from pgqueue.message q where q.id = finish_result.id and q.token = finish_result.token returning * into m;
   if not found then
@@ -151,10 +156,11 @@ begin
   end if;
   perform pgqueue._put_result(m, command_tags, row_count, columns, rows, output_settings);
   perform pgqueue._refuse_canceled(m.id);
+  return 'succeeded';
 end
 $$;
-comment on function pgqueue_run.finish_result(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, jsonb, boolean) is
-  'Last in the transaction of a job that keeps its result, in a session of the executors'' login: its effects, its result and its removal commit together. is_async: the commit does not wait for the disk';
+comment on function pgqueue_run.finish_result(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, jsonb, boolean, bigint) is
+  'Last in the transaction of a job that keeps its result, in a session of the executors'' login: its effects, its result and its removal commit together. is_async: the commit does not wait for the disk. snooze_ms: the job has called pgqueue.snooze, so it is delayed instead';
 
 create or replace function pgqueue_run.fail_result(id bigint, token bigint, error jsonb, run_s float8, notices jsonb)
   returns text

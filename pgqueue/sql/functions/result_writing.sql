@@ -111,8 +111,12 @@ begin
     perform pgqueue._refuse_result('command tags');
   elsif m.kept <> 'none' then
     perform pgqueue._check_result(columns, rows, output_settings);
-    insert into pgqueue.result (id, seq, columns, rows, output_settings)
-    values (m.id, 0, _put_result.columns, _put_result.rows, _put_result.output_settings);
+    if m.kept = 'task' then
+      perform pgqueue._complete_sql_task(m, row_count, columns, rows);
+    else
+      insert into pgqueue.result (id, seq, columns, rows, output_settings)
+      values (m.id, 0, _put_result.columns, _put_result.rows, _put_result.output_settings);
+    end if;
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
 end

@@ -17,7 +17,7 @@ begin
     select count(*) into o.count from pgqueue._jobs_to_cancel(o, by_administrator, begun_at, o.max_count);
     return o;
   end if;
-  if coalesce(o.state, 'queued') = 'queued' then
+  if o.state is distinct from 'running' then
     -- Claims of these rows are short, so they are waited for: a job that was claimed meanwhile is left out here.
     with wanted as materialized (
       select m.id from pgqueue.message m
@@ -28,8 +28,9 @@ begin
     ), gone as (
       delete from pgqueue.message m using wanted w where m.id = w.id returning m as message
     )
+    -- All are deleted before the first one is archived, which may cancel jobs that wait for it.
     select count(pgqueue._archive(g.message, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null))
-    into o.count from gone g;
+    into o.count from (select g.message from gone g order by (g.message).id offset 0) g;
   end if;
   -- Workers have the others, or have claimed them or given them back just now. The begin and the end of such a job see the request.
   with wanted as materialized (
@@ -65,7 +66,8 @@ begin
     and (o.since is null or m.launched_at >= o.since)
     and (o.until is null or m.launched_at < o.until)
     and pgqueue._has_part(m.last_error ->> 'message', o.error)
-    and (o.state is null or (o.state = 'running') = exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token))
+    and (o.state is null or o.state = case when m.state = 'waiting' then 'waiting'
+                                           when exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then 'running' else 'queued' end)
     and (by_administrator and o.error is null or pg_has_role(o.role, m.submitter, 'member'))
     and not exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel')
   order by m.id
@@ -124,7 +126,7 @@ begin atomic
   returning count;
 end;
 comment on function pgqueue.cancel_jobs(text, text, text, text, text, timestamptz, timestamptz, int) is
-  'Cancels queued and running jobs that match all given filters, when the caller commits. Returns how many; a running job that ends at that moment may still succeed. since and until: when they were submitted; sqlstate and error: of the last attempt';
+  'Cancels waiting, queued and running jobs that match all given filters, when the caller commits. Returns how many; a running job that ends at that moment may still succeed. since and until: when they were submitted; sqlstate and error: of the last attempt';
 grant execute on function pgqueue.cancel_jobs(text, text, text, text, text, timestamptz, timestamptz, int) to pgqueue_user, pgqueue_admin;
 
 create or replace function pgqueue.purge(queue text)
@@ -141,7 +143,8 @@ begin
   with gone as (
     delete from pgqueue.message m where m.queue = purge.queue and m.kind = 'job' and m.state <> 'claimed' returning m as message
   )
-  select count(pgqueue._archive(g.message, 'canceled', '{"sqlstate": "57014", "message": "the queue was purged"}', null, null)) into canceled from gone g;
+  select count(pgqueue._archive(g.message, 'canceled', '{"sqlstate": "57014", "message": "the queue was purged"}', null, null)) into canceled
+  from (select g.message from gone g order by (g.message).id offset 0) g;
   return canceled + pgqueue._purge(queue);
 end
 $$;

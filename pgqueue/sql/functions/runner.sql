@@ -163,7 +163,7 @@ begin
     as $run$
     declare
       row_count bigint;
-      is_async boolean;
+      found_set text;
       done text;
     begin
       done := pgqueue_run.check_runner(%1$s);
@@ -172,17 +172,20 @@ begin
         commit;
         row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
         if row_count is not null then
-          is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
+          -- Whether to wait for the disk, and, for a job that has called pgqueue.snooze, for how long it is put off: in one expression,
+          -- because each one is prepared again in each transaction.
+          found_set := pg_catalog.concat(pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('pgqueue.snooze_ms', true));
           -- The settings return to those with which the session was opened: first the search_path, which the job may have set.
           reset all;
           discard sequences;
           deallocate all;
           unlisten *;
           done := pg_catalog.pg_advisory_unlock_all();
-          if is_async then
+          if pg_catalog.starts_with(found_set, 'off') then
             done := pg_catalog.set_config('synchronous_commit', 'off', true);
           end if;
-          done := pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker);
+          done := case when pg_catalog.ascii(pg_catalog.right(found_set, 1)) operator(pg_catalog.<=) 57 then pgqueue_run.snooze_job(ids[n], tokens[n], found_set)::pg_catalog.text
+                  else pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker)::pg_catalog.text end;
         end if;
         commit;
       end loop;

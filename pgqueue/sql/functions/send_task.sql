@@ -113,8 +113,26 @@ comment on function pgqueue._tell_sent(json, text) is
   'Sends the event that a task was sent to Celery''s monitors, if there are any: Flower, celery events';
 grant execute on function pgqueue._tell_sent(json, text) to pgqueue_user;
 
+create or replace function pgqueue._seconds_in(value jsonb)
+  returns interval
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(value) = 'number' then
+    return make_interval(secs => value::float8);
+  elsif jsonb_typeof(value) <> 'null' then
+    raise exception 'the header unique_for must be a number of seconds' using errcode = '22023', hint = 'For example 3600 for an hour.';
+  end if;
+  return null;
+end
+$$;
+comment on function pgqueue._seconds_in(jsonb) is 'The header unique_for as an interval';
+grant execute on function pgqueue._seconds_in(jsonb) to pgqueue_user;
+
 create or replace function pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                        task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text)
+                                        task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text,
+                                        unique_key text, unique_for interval, on_conflict text)
   returns text
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -124,6 +142,7 @@ declare
   key text;
   due_at timestamptz;
   message json;
+  kept_id text;
 begin
   if task is null or trim(task) = '' then
     raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
@@ -138,13 +157,27 @@ begin
       using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
   key := coalesce(limit_key, headers ->> 'limit_key');
-  due_at := pgqueue._check_options('task', jsonb_populate_record(pgqueue._options(queue, priority, delay, eta, expires), jsonb_build_object('limit_key', key)));
+  unique_key := coalesce(unique_key, headers ->> 'unique_key');
+  unique_for := coalesce(unique_for, pgqueue._seconds_in(headers -> 'unique_for'));
+  on_conflict := coalesce(nullif(on_conflict, 'keep'), headers ->> 'on_conflict', on_conflict);
+  due_at := pgqueue._check_options('task', jsonb_populate_record(pgqueue._options(queue, priority, delay, eta, expires), jsonb_build_object(
+    'limit_key', key, 'unique_key', unique_key, 'unique_for', unique_for, 'on_conflict', on_conflict)));
   if key is not null then
     headers := coalesce(headers, '{}') || jsonb_build_object('limit_key', key);  -- A retry of the task has it as well.
+  end if;
+  if unique_key is not null then
+    headers := coalesce(headers, '{}') || jsonb_strip_nulls(jsonb_build_object('unique_key', unique_key, 'unique_for', extract(epoch from unique_for), 'on_conflict', on_conflict));
   end if;
   headers := pgqueue._with_trace(headers);
   perform pgqueue._require_enrolled();
   message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
+  if unique_key is not null then
+    kept_id := (pgqueue._publish_keyed(null, queue, message, priority, due_at, expires, key, unique_key, unique_for, on_conflict)).task_id;
+    if kept_id = id then
+      perform pgqueue._tell_sent(message, queue);
+    end if;
+    return kept_id;
+  end if;
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload, limit_key)
   values (_send_otherwise.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, _send_otherwise.priority, due_at,
           _send_otherwise.expires, message, key);
@@ -153,28 +186,29 @@ begin
   return id;
 end
 $$;
-comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) is
+comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) is
   'Sends a task that has options, or raises an error';
-grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) to pgqueue_user;
+grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) to pgqueue_user;
 
 create or replace function pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                       headers jsonb, link text, errback text, limit_key text)
+                                       headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text)
   returns boolean
   language sql stable
 begin atomic
   select trim(task) <> '' and jsonb_typeof(args) = 'array' and jsonb_typeof(kwargs) = 'object' and queue is not null and priority between 0 and 9
-    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key) = 0
+    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for) = 0 and coalesce(on_conflict = 'keep', true)
     and coalesce(current_setting('pgqueue.traceparent', true), '') = '';
 end;
-comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) is
+comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text) is
   'Whether a task is valid, belongs to no trace, and has no option but its queue, priority and id';
-grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) to pgqueue_user;
+grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text) to pgqueue_user;
 
 create or replace function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
                                   priority int default 0, delay interval default null, eta timestamptz default null,
                                   expires timestamptz default null, task_id text default null, headers jsonb default null,
                                   ignore_result boolean default false, link text default null, errback text default null,
-                                  limit_key text default null)
+                                  limit_key text default null, unique_key text default null, unique_for interval default null,
+                                  on_conflict text default 'keep')
   returns text
   language plpgsql volatile
 as $$
@@ -185,8 +219,8 @@ declare
 begin
   -- The usual task is one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time. So every
   -- name that could be shadowed is used in functions and views that are bound to the objects they use.
-  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback, limit_key) is not true then
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback, limit_key);
+  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for, on_conflict) is not true then
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback, limit_key, unique_key, unique_for, on_conflict);
   end if;
   id := coalesce(task_id, pg_catalog.gen_random_uuid()::pg_catalog.text);
   insert into pgqueue.outbox (queue, kind, priority, payload)
@@ -197,13 +231,13 @@ begin
     return id;
   elsif nothing_left is null then
     -- No row was inserted: the role is not enrolled, or was enrolled only after the statement began.
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback, limit_key);
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback, limit_key, unique_key, unique_for, on_conflict);
   end if;
   perform pgqueue._wake(queue);
   perform pgqueue._tell_sent(pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result), queue);
   return id;
 end
 $$;
-comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) is
-  'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task';
-grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) to pgqueue_user;
+comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) is
+  'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task, or of the one that has its unique key';
+grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) to pgqueue_user;

@@ -102,6 +102,8 @@ create or replace function pgqueue._trigger_options(argv text[])
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  of_both constant text[] := '{queue,priority,delay,eta,expires,limit_key,limit_key_column,unique_key,unique_key_column,unique_for,on_conflict}';
+  of_jobs constant text[] := '{label,timeout,max_attempts,backoff,durability,traceparent}';
   name text;
   options jsonb := '{}';
 begin
@@ -111,39 +113,71 @@ begin
   end if;
   for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
     name := split_part(argv[i], '=', 1);
-    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts', 'limit_key', 'limit_key_column') or strpos(argv[i], '=') = 0 then
+    if argv[0] = 'task' and name = any (of_jobs) and strpos(argv[i], '=') > 0 then
+      raise exception 'option "%" of pgqueue.enqueue_trigger is for SQL jobs', name using errcode = '22023', hint = 'A Celery task has it in its own code.';
+    elsif name <> all (of_both || of_jobs) or strpos(argv[i], '=') = 0 then
       raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
-        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout, max_attempts, limit_key and limit_key_column, each as name=value.';
+        using errcode = '22023', hint = format('Options are %s, and for ''sql'' %s, each as name=value.', array_to_string(of_both, ', '), array_to_string(of_jobs, ', '));
     end if;
     options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
   end loop;
-  if options ?& array['limit_key', 'limit_key_column'] then
-    raise exception 'both limit_key and limit_key_column are given'
-      using errcode = '22023', hint = 'Give limit_key (the same for all rows) or limit_key_column (each row has its own).';
-  end if;
+  foreach name in array array['limit_key', 'unique_key'] loop
+    if options ?& array[name, name || '_column'] then
+      raise exception 'both % and %_column are given', name, name
+        using errcode = '22023', hint = format('Give %s (the same for all rows) or %1$s_column (each row has its own).', name);
+    end if;
+  end loop;
   return options;
 end
 $$;
-create or replace function pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text)
+comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, after its arguments were checked';
+grant execute on function pgqueue._trigger_options(text[]) to pgqueue_user;
+
+create or replace function pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text)
   returns text
   language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  name text := options ->> 'limit_key_column';
+  name text := options ->> (kind || '_column');
 begin
   if name is null then
-    return options ->> 'limit_key';
+    return options ->> kind;
   elsif row_json is null then
-    raise exception 'a statement trigger has no row, so it has no limit_key_column' using errcode = '22023', hint = 'Use "for each row", or give limit_key.';
+    raise exception 'a statement trigger has no row, so it has no %_column', kind using errcode = '22023', hint = format('Use "for each row", or give %s.', kind);
   elsif not row_json ? name then
     raise exception 'column "%" named in the trigger does not exist in %.%', name, table_schema, table_name using errcode = '42703';
   end if;
   return nullif(row_json ->> name, '');
 end
 $$;
-comment on function pgqueue._trigger_limit_key(jsonb, jsonb, text, text) is 'The limit key of what a trigger enqueues for a row: a constant, or the value of a column';
-grant execute on function pgqueue._trigger_limit_key(jsonb, jsonb, text, text) to pgqueue_user;
+comment on function pgqueue._trigger_key(jsonb, text, jsonb, text, text) is
+  'The limit_key or the unique_key of what a trigger enqueues for a row: a constant, or the value of a column; empty counts as none';
+grant execute on function pgqueue._trigger_key(jsonb, text, jsonb, text, text) to pgqueue_user;
 
-comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, after its arguments were checked';
-grant execute on function pgqueue._trigger_options(text[]) to pgqueue_user;
+create or replace function pgqueue._trigger_job_options(options jsonb)
+  returns pgqueue.job_options
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_populate_record(pgqueue._options('default'), options)
+$$;
+comment on function pgqueue._trigger_job_options(jsonb) is 'The options of a trigger with their types; a value that is none of its type is an error';
+grant execute on function pgqueue._trigger_job_options(jsonb) to pgqueue_user;
+
+create or replace function pgqueue._without_idle_key_options(options pgqueue.job_options)
+  returns pgqueue.job_options
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A row whose column has no key is enqueued as one that needs none.
+  if options.unique_key is null then
+    options.unique_for := null;
+    options.on_conflict := null;
+  end if;
+  return options;
+end
+$$;
+comment on function pgqueue._without_idle_key_options(pgqueue.job_options) is 'The options for a row of a trigger with unique_key_column that has no key';
+grant execute on function pgqueue._without_idle_key_options(pgqueue.job_options) to pgqueue_user;

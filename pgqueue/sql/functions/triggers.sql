@@ -26,7 +26,8 @@ begin
       -- Only the function that was called as the trigger sees the transition table.
       select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
-        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie, job.expires_at, job.backoff,
+        case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end;
     end if;
     return null;
   elsif tg_op operator(pg_catalog.=) 'DELETE' then
@@ -53,7 +54,7 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
-  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are queue, priority, delay, label, timeout, max_attempts, limit_key and limit_key_column';
+  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are those of pgqueue.enqueue but keep_result, as name=value, and limit_key_column and unique_key_column, whose value each row has';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
 
 create or replace function pgqueue._is_plain_trigger(argv text[])
@@ -153,28 +154,30 @@ create or replace function pgqueue._trigger_job(argv text[], settings jsonb)
 as $$
 declare
   options jsonb := pgqueue._trigger_options(argv);
+  given pgqueue.job_options;
   job pgqueue.inbox;
 begin
   if argv[0] = 'task' then
     return job;
   end if;
+  given := pgqueue._trigger_job_options(options);
   -- No caller receives the handles of these jobs, so one cookie serves all.
   job.cookie := pgqueue._random_bigint();
   job.session_id := pgqueue._session_id();
-  job.queue := coalesce(options ->> 'queue', 'default');
-  job.priority := coalesce((options ->> 'priority')::int, 0);
-  job.max_attempts := (options ->> 'max_attempts')::int;
-  job.label := options ->> 'label';
-  job.limit_key := options ->> 'limit_key';
-  job.due_at := pgqueue._check_options(argv[1], pgqueue._options(job.queue, job.priority, (options ->> 'delay')::interval,
-                                                                timeout => (options ->> 'timeout')::interval, max_attempts => job.max_attempts));
-  if octet_length(job.limit_key) not between 1 and 255 then
-    perform pgqueue._check_options(argv[1], jsonb_populate_record(pgqueue._options('default'), options - array['delay', 'timeout']));
+  job.queue := given.queue;
+  job.priority := given.priority;
+  job.max_attempts := given.max_attempts;
+  job.backoff := given.backoff;
+  job.label := given.label;
+  job.expires_at := given.expires;
+  if options ? 'unique_key_column' then
+    given.unique_key := '';
   end if;
+  job.due_at := pgqueue._check_options(argv[1], given);
   job.state := case when job.due_at is null then 'ready' else 'delayed' end;
   job.sql := argv[1];
-  job.settings := pgqueue._inherited(settings);
-  job.timeout := coalesce((options ->> 'timeout')::interval, pgqueue._inherited_timeout(settings));
+  job.settings := pgqueue._settings_of_job(settings, given);
+  job.timeout := coalesce(given.timeout, pgqueue._inherited_timeout(settings));
   perform pgqueue._wake_for(job.queue, job.due_at);
   return job;
 end
@@ -193,15 +196,19 @@ declare
   name text;
   args jsonb := '[]';
   options jsonb := pgqueue._trigger_options(argv);
-  key text := pgqueue._trigger_limit_key(options, coalesce(new_row, old_row), table_schema, table_name);
+  given pgqueue.job_options := pgqueue._trigger_job_options(options);
 begin
+  given.limit_key := pgqueue._trigger_key(options, 'limit_key', coalesce(new_row, old_row), table_schema, table_name);
+  given.unique_key := pgqueue._trigger_key(options, 'unique_key', coalesce(new_row, old_row), table_schema, table_name);
+  if options ? 'unique_key_column' then
+    given := pgqueue._without_idle_key_options(given);
+  end if;
   if columns <> '{}' and new_row is null and old_row is null then
     raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
       hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
   end if;
   if argv[0] = 'sql' then
-    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'),
-                             jsonb_populate_record(pgqueue._options('default'), options || jsonb_build_object('limit_key', key)));
+    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), given);
     return;
   end if;
   foreach name in array columns loop
@@ -213,7 +220,8 @@ begin
   perform pgqueue.send_task(
     argv[1], args,
     case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
-    queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval, limit_key => key);
+    queue => coalesce(options ->> 'queue', 'celery'), priority => given.priority, delay => given.delay, eta => given.eta, expires => given.expires,
+    limit_key => given.limit_key, unique_key => given.unique_key, unique_for => given.unique_for, on_conflict => coalesce(given.on_conflict, 'keep'));
 end
 $$;
 comment on function pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[]) is 'Enqueues the job or the task that a trigger asks for';
@@ -229,7 +237,8 @@ declare
   transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
                       from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
   options jsonb := pgqueue._trigger_options(argv);
-  unknown text := (select min(c) from unnest(columns || array_remove(array[options ->> 'limit_key_column'], null)) c
+  key_columns text[] := array_remove(array[options ->> 'limit_key_column', options ->> 'unique_key_column'], null);
+  unknown text := (select min(c) from unnest(columns || key_columns) c
                    where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
 begin
   if columns = '{}' or transition is null then
@@ -237,15 +246,20 @@ begin
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
   end if;
-  perform pgqueue._refuse_virtual(relation, columns || array_remove(array[options ->> 'limit_key_column'], null));
+  perform pgqueue._refuse_virtual(relation, columns || key_columns);
   if argv[0] = 'task' then
     -- Only the named columns are read: the whole row may have generated columns that are computed when they are read.
     return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
-                  (select string_agg(format('r.%I', c), ', ' order by c)
-                   from (select unnest(columns) union select options ->> 'limit_key_column' where options ? 'limit_key_column') u (c)), transition);
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select unnest(columns) union select unnest(key_columns)) u (c)), transition);
   end if;
-  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label, limit_key)
-                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10, %s from %I r$query$,
+  if options ?| array['unique_key', 'unique_key_column'] then
+    -- One by one: each may replace one before, or be dropped for it.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, $18, $12, $13, $14, pg_catalog.to_jsonb(s), null, array[%s])::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('s.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select unnest(columns) union select unnest(key_columns)) u (c)), transition);
+  end if;
+  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label, expires_at, backoff, limit_key)
+                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10, $16, $17, %s from %I r$query$,
                 (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
                 case when options ? 'limit_key_column' then format('nullif(r.%I::pg_catalog.text, '''')', options ->> 'limit_key_column')
                      else format('%L::pg_catalog.text', options ->> 'limit_key') end, transition);

@@ -39,14 +39,25 @@ begin
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
       delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
+    when 'dependencies' then
+      if exists (select from pgqueue.dependency_check) then
+        perform pgqueue._check_dependencies(10000);
+      end if;
     when 'limits' then
       -- All holders are read, so only now and then.
       if random() < 0.02 then
         perform pgqueue._forget_limits();
       end if;
+    when 'keys' then
+      -- All rows are read, so only now and then.
+      if random() < 0.02 then
+        perform pgqueue._forget_keys();
+      end if;
     when 'scaling' then
       perform pgqueue._forget_scale_requests();
       perform pgqueue._forget_fleet_hosts();
+    when 'relays' then
+      perform pgqueue._forget_receipts();
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
@@ -118,7 +129,7 @@ begin
     -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
     perform from pgqueue.stat_fold for update skip locked;
     if found then
-      perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
+      perform pgqueue._try_upkeep(p) from unnest('{rescue,dependencies,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,keys,scaling,relays}'::text[]) p;
       -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
       -- not wait.
       perform set_config('lock_timeout', '50ms', true);

@@ -66,7 +66,7 @@ select pgqueue_run.append_rows(%(id)s, %(token)s, %(seq)s, %(rows)s::pg_catalog.
 
 -- name: finish_result
 select pgqueue_run.finish_result(%(id)s, %(token)s, %(command_tags)s::pg_catalog.text[], %(row_count)s, %(columns)s::pg_catalog.jsonb, %(rows)s::pg_catalog.jsonb,
-                                 %(output_settings)s::pg_catalog.jsonb, %(notices)s::pg_catalog.jsonb, %(is_async)s)
+                                 %(output_settings)s::pg_catalog.jsonb, %(notices)s::pg_catalog.jsonb, %(is_async)s, %(snooze_ms)s)
 
 -- name: fail_result
 select pgqueue_run.fail_result(%(id)s, %(token)s, %(error)s::pg_catalog.jsonb, %(run_s)s, %(notices)s::pg_catalog.jsonb)

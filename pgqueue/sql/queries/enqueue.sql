@@ -65,3 +65,6 @@ from pgqueue._hand_in(
 -- name: capture_settings
 -- With the version of the schema, which a client checks when it connects: a query of its own would take as long again.
 select pg_backend_pid(), pgqueue._settings()::text, pgqueue._schema_version()
+
+-- name: make_batch
+select pgqueue.batch(%(label)s, %(on_success)s, %(on_failure)s, %(on_end)s)

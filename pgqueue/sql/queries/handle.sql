@@ -7,7 +7,7 @@ select id, cookie from pgqueue._handle(%(id)s::bigint)
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       retried_from, (handle).cookie as cookie
+       retried_from, parents, snoozes, (handle).cookie as cookie
 from pgqueue.jobs
 where id = %(id)s
 
@@ -29,6 +29,10 @@ order by seq
 
 -- name: cancel_job
 select pgqueue.cancel(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, %(grace)s::interval)
+
+-- name: update_job
+select pgqueue.update(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, eta => %(eta)s::timestamptz, priority => %(priority)s::int,
+                      queue => %(queue)s, params => %(params)s::text[], timeout => %(timeout)s::interval)
 
 -- name: detach_job
 select pgqueue.detach(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

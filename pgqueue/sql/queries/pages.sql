@@ -28,7 +28,7 @@ select jsonb_agg(to_jsonb(q) || jsonb_build_object('oldest_ready_seconds', case 
                  order by q.queue)
 from pgqueue.queues q
 -- Celery's own: for events, control commands and their answers.
-where q.queue !~ '^celeryev[.]|[.]pidbox$' and (q.ready + q.delayed + q.claimed > 0 or q.paused or q.consumers > 0)
+where q.queue !~ '^celeryev[.]|[.]pidbox$' and (q.ready + q.delayed + q.claimed + q.waiting > 0 or q.paused or q.consumers > 0)
 
 -- name: page_throughput
 select jsonb_agg(to_jsonb(t)) from pgqueue._throughput() t

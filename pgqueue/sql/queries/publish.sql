@@ -5,6 +5,13 @@ select pgqueue._publish(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s::int, %(eta)s::timestamptz,
   clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s);
 
+-- name: publish_keyed
+select k.reached, k.task_id
+from pgqueue._publish_keyed(
+  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s::int, %(eta)s::timestamptz,
+  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s,
+  %(unique_key)s, make_interval(secs => %(unique_for)s::float8), %(on_conflict)s) k;
+
 -- name: publish_many
 select coalesce(sum(pgqueue._publish(
   m.exchange, m.routing_key, m.message::json, m.priority, m.eta, clock_timestamp() + make_interval(secs => m.ttl_seconds), m.limit_key)), 0)
@@ -39,7 +46,10 @@ select pgqueue.send_task(
     ignore_result => %(ignore_result)s::boolean,
     link => %(link)s,
     errback => %(errback)s,
-    limit_key => %(limit_key)s
+    limit_key => %(limit_key)s,
+    unique_key => %(unique_key)s,
+    unique_for => %(unique_for)s::interval,
+    on_conflict => %(on_conflict)s
 )
 
 -- name: list_scheduled

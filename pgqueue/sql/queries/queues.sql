@@ -1,7 +1,7 @@
 -- Queries and switches for operators.
 
 -- name: list_queues
-select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability, group_commit
+select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability, group_commit, waiting
 from pgqueue.queues
 order by queue
 
@@ -20,7 +20,7 @@ order by submitter, queue
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       retried_from, (handle).cookie as cookie
+       retried_from, parents, snoozes, (handle).cookie as cookie
 from pgqueue.jobs
 where (%(states)s::text[] is null or state::text = any (%(states)s::text[]))
   and (%(queue)s::text is null or queue = %(queue)s::text)
@@ -76,19 +76,20 @@ select pgqueue.purge(%(queue)s)
 
 -- name: queue_left
 -- The second column is that of pgqueue.queues: whether the role sees the messages of all roles.
-select coalesce(sum(ready + delayed + claimed), 0)::bigint,
+select coalesce(sum(ready + delayed + claimed + waiting), 0)::bigint,
        pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
 from pgqueue.queues
 where queue = %(queue)s
 
 -- name: jobs_left
 -- After a purge, the remaining messages are jobs.
-select ready + delayed
+select ready + delayed + waiting
 from pgqueue.queues
 where queue = %(queue)s
 
 -- name: why_queued
 select case
+           when j.state = 'waiting' then coalesce('the end of job ' || array_to_string(j.parents[1:5], ', ') || case when cardinality(j.parents) > 5 then ', ...' else '' end, 'upkeep')
            when j.sqlstate = '28000' then 'a login: ' || j.error
            when j.eta > clock_timestamp() and j.error is not null then 'its next attempt, at ' || date_trunc('second', j.eta) || ': ' || j.error
            when j.eta > clock_timestamp() then 'its time, ' || date_trunc('second', j.eta)
@@ -98,7 +99,7 @@ select case
            else 'a free executor'
        end as waits_for
 from pgqueue.jobs j
-where j.id = %(id)s and j.state = 'queued'
+where j.id = %(id)s and j.state in ('queued', 'waiting')
 
 -- name: configure
 select pgqueue.configure(%(setting)s, %(value)s, %(queue)s)

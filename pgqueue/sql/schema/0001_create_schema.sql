@@ -39,25 +39,25 @@ grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monit
 create type pgqueue.handle as (id bigint, cookie bigint);
 comment on type pgqueue.handle is 'The number and the secret of a job, which launch, submit and enqueue return';
 
-create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
+create type pgqueue.job_state as enum ('waiting', 'queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
 comment on type pgqueue.job_state is 'The state of a job, as pgqueue.jobs shows it';
 
-create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
-comment on type pgqueue.message_state is 'The state of a message in the queue; a finished one has no row';
+create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed', 'waiting');
+comment on type pgqueue.message_state is 'The state of a message in the queue; a finished one has no row. waiting: for the end of other jobs';
 
 create type pgqueue.message_kind as enum ('job', 'task');
 comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
 
 create type pgqueue.lane as enum ('batch', 'top_level', 'held');
 comment on type pgqueue.lane is
-  'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, whose claim counts until the task has ended';
+  'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits or with a unique key, whose claim counts until the task has ended';
 
-create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled', 'expired', 'gone', 'deferred', 'released', 'handed_over');
+create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled', 'expired', 'gone', 'deferred', 'released', 'handed_over', 'snoozed');
 comment on type pgqueue.ending is
-  'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane';
+  'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane; snoozed: it has committed, and is in the queue again, later';
 
-create type pgqueue.result_kept as enum ('none', 'once', 'many');
-comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+create type pgqueue.result_kept as enum ('none', 'once', 'many', 'task');
+comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result). task: it goes to a Celery task instead';
 
 -- Workers publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;

@@ -13,7 +13,10 @@ create type pgqueue.job_options as (
   label text,
   durability text,
   traceparent text,
-  limit_key text
+  limit_key text,
+  after pgqueue.handle[],
+  on_parent_failure text,
+  batch bigint
 );
 comment on type pgqueue.job_options is 'The options of launch, submit, enqueue and enqueue_many as one value';
 
@@ -210,8 +213,6 @@ create index message_expiry on pgqueue.message (expires_at) where kind = 'task' 
 comment on index pgqueue.message_expiry is 'pgqueue._expire_messages: tasks that no worker took in time';
 create index message_claimed on pgqueue.message (worker_id) where state = 'claimed';
 comment on index pgqueue.message_claimed is 'pgqueue._reclaim: messages of lost workers';
-create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;
-comment on index pgqueue.message_unique_key is 'One unfinished job for each unique key of a role';
 create index message_session on pgqueue.message (session_id, submitter) where session_id is not null;
 comment on index pgqueue.message_session is 'pgqueue.stats: the unfinished jobs of this session';
 

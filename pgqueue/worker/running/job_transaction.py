@@ -104,6 +104,8 @@ class JobTransaction:
         self._application_name = application_name
         self._boundaries = boundaries
         self._lock = PipelineCall("")
+        #: How a run ended that has committed: it succeeded, or it has put itself off.
+        self.ending = Ending.SUCCEEDED
         #: The claim was locked, so whatever happens now, the job has run.
         self.has_begun = False
         #: The session holds nothing of the job any more.
@@ -293,10 +295,16 @@ class JobTransaction:
             output_settings=json.dumps(output_settings),
             has_committed=has_committed,
         )
+        completion.receive = self._read_ending
         commit, clean = PipelineCall.named(self._boundaries.commit), self._boundaries.clean
         cleaning = [PipelineCall.named(clean)] if clean else []
         self._exchange([*calls, completion, commit], *([cleaning] if cleaning else []), is_own=True)
         self.has_cleaned_up = all(call.is_done and call.error is None for call in cleaning)
+
+    def _read_ending(self, answer: PGresult, encoding: str) -> None:
+        value = answer.get_value(0, 0) if answer.ntuples else None
+        if value is not None:
+            self.ending = Ending(value.decode(encoding))
 
     def _exchange(self, calls: list[PipelineCall], *then: list[PipelineCall], is_own: bool = False) -> None:
         """Make a round trip. The calls in `then` may fail: the job has ended before them."""

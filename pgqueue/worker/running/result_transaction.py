@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from ...errors import from_driver
+from ..claimed_job import Ending
 from .error_fields import SqlstateError, canceled, fields_of, timed_out
 from .job_transaction import CLAIM_LOST, NotToBegin
 from .notices import Notices
@@ -147,6 +148,8 @@ class ResultTransaction:
         self._ending: dict[str, Any] | None = None
         #: The job has run, also if it fails from now on.
         self.has_begun = False
+        #: How a run ended that has committed: it succeeded, or it has put itself off.
+        self.ending = Ending.SUCCEEDED
 
     def run(self) -> str:
         """Run the job, commit it, and return a short description of its effect.
@@ -223,7 +226,9 @@ class ResultTransaction:
             raise timed_out()
         if self._guard.cause:
             raise canceled()
-        key, has_rows = self._job.key, result.columns is not None
+        snooze_ms = self._ending["snooze_ms"]
+        # The result of a run that is put off is dropped.
+        key, has_rows = self._job.key, result.columns is not None and snooze_ms is None
         chunks = result.chunks() if has_rows else iter(())
         first = next(chunks, None)
         self._flush_progress()
@@ -242,9 +247,14 @@ class ResultTransaction:
             output_settings=json.dumps(self._ending["output_settings"]),
             notices=self._notices.to_json(),
             is_async=self._ending["synchronous_commit"] == "off",
+            snooze_ms=None if snooze_ms is None else int(snooze_ms),
         )
+        finish.receive = self._read_ending
         self._exchange([finish, PipelineCall.named("commit_transaction")])
         return tag
+
+    def _read_ending(self, answer: Any, encoding: str) -> None:
+        self.ending = Ending(answer.get_value(0, 0).decode(encoding))
 
     def _exchange(self, calls: list[PipelineCall]) -> None:
         try:

@@ -1,0 +1,332 @@
+"""The messages on their way to one target: sent in order, settled when their answers come, sent again after a loss."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ..envelope import MALFORMED
+from ..qos import QoS
+from .outgoing import Unsendable, to_outgoing
+from .target import TargetLost, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..job_consumer import ClaimedMessage
+    from .outgoing import Outgoing
+    from .routes import Route
+    from .target import Target
+
+logger = logging.getLogger(__name__)
+
+_RECONNECT_FROM, _RECONNECT_TO = 0.2, 10.0
+_HOLD_FROM, _HOLD_TO = 1.0, 30.0
+#: A confirm that does not come in this time is taken for lost, unless the broker has asked to wait.
+_CONFIRM_SECONDS = 60.0
+#: How often a quiet connection is looked after: heartbeats, confirms that do not come.
+_LOOK_SECONDS = 2.0
+#: The reply codes of AMQP that are about the message: it is too large, or has properties that the broker refuses.
+_MESSAGE_CODES = (311, 406, 501, 502, 503, 505, 540)
+#: The reply codes about the address: no such exchange, no right to publish there.
+_ADDRESS_CODES = (403, 404)
+
+
+class Settling(Protocol):
+    """Settles claims in the database."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """Keep the ack of a message, to be sent soon."""
+
+    def reject(self, delivery_tag: str, reason: str) -> None:
+        """Make a message a dead letter.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+
+    def release(self, delivery_tags: list[str], *, undelivered: bool) -> None:
+        """Give messages back to their queues.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+
+
+class _Flight(NamedTuple):
+    """A message that was sent and not answered."""
+
+    message: Outgoing
+    sent_at: float
+
+
+class _Hold(NamedTuple):
+    """A queue of which nothing is claimed for a while, because the target does not take its messages."""
+
+    until: float
+    seconds: float
+
+
+class Lane:
+    """One target, with the queues that go there: what a consuming channel is to the fetcher. For one thread."""
+
+    kind: str = "task"
+    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
+
+    def __init__(self, target: Target, settling: Settling, window: int, on_room: Callable[[], None]) -> None:
+        self.target = target
+        #: Those from which messages are claimed now.
+        self.queues: frozenset[str] = frozenset()
+        self.qos = QoS(None, window)
+        #: How many messages the target has confirmed.
+        self.confirmed = 0
+        self.is_draining = False
+        self._settling = settling
+        self._on_room = on_room
+        self._routes: Mapping[str, Route] = {}
+        self._waiting: deque[Outgoing] = deque()
+        self._flights: dict[int, _Flight] = {}
+        self._holds: dict[str, _Hold] = {}
+        self._is_connected = self._is_careful = False
+        self._connect_at, self._backoff = -math.inf, 0.0
+
+    # For the fetcher
+
+    def room(self, at_most: int) -> int:
+        """Return how many messages may be claimed now."""
+        if not self._is_connected or self._is_careful or self.is_draining or self.target.is_blocked:
+            return 0
+        room = self.qos.can_consume_max_estimate()
+        return at_most if room is None else min(room, at_most)
+
+    # For the relay
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._waiting and not self._flights
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the target."""
+        return self._is_connected
+
+    def follow(self, routes: Mapping[str, Route], now: float) -> None:
+        """Send on the messages of these queues from now on."""
+        self._routes = routes
+        self._holds = {queue: hold for queue, hold in self._holds.items() if queue in routes}
+        self._choose_queues(now)
+
+    def take(self, claimed: ClaimedMessage) -> None:
+        """Take over a claimed message.
+
+        Raises:
+            psycopg.Error: it is none that can be sent, and the server could not be reached to say so.
+        """
+        self.qos.append(None, claimed.delivery_tag)
+        try:
+            self._waiting.append(to_outgoing(claimed))
+        except Unsendable as failure:
+            self._reject(claimed.delivery_tag, claimed.queue, str(failure))
+        except MALFORMED as failure:
+            self._reject(claimed.delivery_tag, claimed.queue, f"it is no message of kombu: {failure!r:.200}")
+
+    def step(self, now: float) -> None:
+        """Connect if that is due, settle what was answered, and send what waits.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        self._end_holds(now)
+        try:
+            if not self._is_connected:
+                if now < self._connect_at or (self.is_draining and self.is_idle):
+                    return
+                self._connect()
+            self._settle(now)
+            self._send(now)
+            self._settle(now)
+            self._require_answers(now)
+        except TargetLost as loss:
+            self._lose(loss, now)
+        if self._is_careful and self.is_idle:
+            self._is_careful = False
+            self._on_room()
+
+    def due_at(self, now: float) -> float:
+        """Return when to call `step` again, if no answer comes before (monotonic)."""
+        due = min((hold.until for hold in self._holds.values() if hold.until > now), default=math.inf)
+        return min(due, self._connect_at) if not self._is_connected else min(due, now + _LOOK_SECONDS)
+
+    def give_back_waiting(self) -> None:
+        """Give back the messages that were not sent.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        waiting, self._waiting = list(self._waiting), deque()
+        self._release(waiting)
+
+    def give_back_all(self) -> None:
+        """Give back all messages: those without an answer are flagged when they are sent again.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        self.give_back_waiting()
+        flights, self._flights = self._flights, {}
+        self._release([flight.message.as_duplicate() for flight in flights.values()])
+
+    def take_last_answers(self) -> None:
+        """Keep the acks of what was confirmed by now. Asks nothing of the database."""
+        if not self._is_connected:
+            return
+        with contextlib.suppress(TargetLost):
+            for answer in self.target.collect():
+                flight = self._flights.pop(answer.number, None)
+                if flight is not None and answer.verdict is Verdict.CONFIRMED:
+                    self.confirmed += 1
+                    self.qos.ack(flight.message.delivery_tag)
+                    self._settling.ack(flight.message.delivery_tag)
+            return
+        self.close()
+
+    def forget(self) -> None:
+        """Forget all messages: their claims are lost, or about to be."""
+        self._waiting.clear()
+        self._flights.clear()
+        self.qos.ack(*self.qos.tags)
+
+    def close(self) -> None:
+        """Close the connection to the target."""
+        self._is_connected = False
+        self.target.close()
+
+    def _connect(self) -> None:
+        self.target.connect()
+        self._is_connected, self._backoff = True, 0.0
+        logger.info("connected to %s", self.target.name)
+        self._on_room()
+
+    def _send(self, now: float) -> None:
+        while self._waiting and not self.target.is_blocked and not (self._is_careful and self._flights):
+            message = self._waiting.popleft()
+            route = self._routes.get(message.queue)
+            if route is None or message.queue not in self.queues:
+                self._release([message])
+                continue
+            try:
+                number = self.target.send(message, route.address(message.queue))
+            except Unsendable as failure:
+                self._reject(message.delivery_tag, message.queue, str(failure))
+                continue
+            except TargetLost:
+                # It may have been sent, as those before it.
+                self._waiting.appendleft(message.as_duplicate())
+                raise
+            self._flights[number] = _Flight(message, now)
+
+    def _settle(self, now: float) -> None:
+        answers = self.target.collect()
+        if not answers:
+            return
+        was_full, was_roomy = not self.qos.can_consume(), self.qos.is_roomy()
+        back = []
+        for answer in answers:
+            flight = self._flights.pop(answer.number, None)
+            if flight is None:
+                continue  # Its claim was lost meanwhile.
+            message = flight.message
+            if answer.verdict is Verdict.CONFIRMED:
+                self.confirmed += 1
+                if (hold := self._holds.get(message.queue)) is not None and hold.until <= now:
+                    del self._holds[message.queue]
+                self.qos.ack(message.delivery_tag)
+                self._settling.ack(message.delivery_tag)
+                continue
+            why = answer.detail or "the broker cannot take it now"
+            if answer.verdict is Verdict.REFUSED:
+                message = message.as_duplicate()
+            self._hold(message.queue, why, now)
+            back.append(message)
+        if back:
+            self._release(back)
+        if was_full or (not was_roomy and self.qos.is_roomy()):
+            self._on_room()
+
+    def _require_answers(self, now: float) -> None:
+        first = next(iter(self._flights.values()), None)
+        if first is not None and now - first.sent_at > _CONFIRM_SECONDS and not self.target.is_blocked:
+            raise TargetLost(f"no confirm has come for {_CONFIRM_SECONDS:.0f} s")
+
+    def _lose(self, loss: TargetLost, now: float) -> None:
+        """After a loss: what has no answer goes first when there is a connection again, flagged."""
+        flights = [flight.message.as_duplicate() for flight in self._flights.values()]
+        self._flights.clear()
+        self._waiting.extendleft(reversed(flights))
+        if self._is_connected:
+            logger.warning("lost the connection to %s: %s", self.target.name, loss)
+        elif self._backoff == 0.0:
+            logger.warning("cannot connect to %s: %s", self.target.name, loss)
+        was_connected, self._is_connected = self._is_connected, False
+        self.target.close()
+        self._backoff = min(max(self._backoff * 2, _RECONNECT_FROM), _RECONNECT_TO)
+        self._connect_at = now + self._backoff
+        if was_connected and self._waiting:
+            self._blame(loss, len(flights), now)
+
+    def _blame(self, loss: TargetLost, sent: int, now: float) -> None:
+        """Find the message for which the target has ended the connection: if it was sent alone, it is that one."""
+        if not sent or loss.code not in (*_MESSAGE_CODES, *_ADDRESS_CODES):
+            return
+        first = self._waiting[0]
+        self._connect_at = now
+        if not self._is_careful and sent > 1:
+            # One after the other from now on, until all that were on their way have an answer.
+            self._is_careful = True
+        elif loss.code in _ADDRESS_CODES:
+            self._hold(first.queue, str(loss), now)
+        else:
+            self._waiting.popleft()
+            self._reject(first.delivery_tag, first.queue, f"the broker refused it: {loss}")
+
+    def _hold(self, queue: str, reason: str, now: float) -> None:
+        """Claim nothing of a queue for a while, each time twice as long."""
+        before = self._holds.get(queue)
+        if before is not None and before.until > now:
+            return
+        seconds = _HOLD_FROM if before is None else min(before.seconds * 2, _HOLD_TO)
+        self._holds[queue] = _Hold(now + seconds, seconds)
+        logger.warning(
+            "%s does not take the messages of queue %s: %s. They stay, and are tried again in %.0f s",
+            self.target.name, queue, reason, seconds,
+        )  # fmt: skip
+        self._choose_queues(now)
+
+    def _end_holds(self, now: float) -> None:
+        if any(hold.until <= now for hold in self._holds.values()):
+            self._choose_queues(now)
+
+    def _choose_queues(self, now: float) -> None:
+        queues = frozenset(q for q in self._routes if q not in self._holds or self._holds[q].until <= now)
+        if queues != self.queues:
+            self.queues = queues
+            self._on_room()
+
+    def _release(self, messages: list[Outgoing]) -> None:
+        """Give messages back, so that each that may have been sent is flagged when it is claimed again."""
+        # A claim counts as a delivery, and a message with deliveries is flagged. That further claims do not count keeps
+        # messages from becoming dead letters while a target is away.
+        for undelivered in (False, True):
+            tags = [m.delivery_tag for m in messages if (m.was_delivered or not m.is_flagged) is undelivered]
+            if tags:
+                self.qos.ack(*tags)
+                self._settling.release(tags, undelivered=undelivered)
+
+    def _reject(self, delivery_tag: str, queue: str, reason: str) -> None:
+        logger.error("message %s of queue %s is a dead letter: %s", delivery_tag.partition(":")[0], queue, reason)
+        self.qos.ack(delivery_tag)
+        self._settling.reject(delivery_tag, reason)

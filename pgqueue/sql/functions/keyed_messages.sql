@@ -1,0 +1,263 @@
+-- after: message
+-- Messages with a unique key: at most one that waits for each key of a role.
+--
+-- A role inserts such a message into the view pgqueue.keyed_outbox, and the trigger decides as the owner: the message is put into the
+-- queue, or it replaces the one that waits, or it is dropped for the one that is there (unique_keys.sql).
+
+create or replace view pgqueue.keyed_outbox as
+  select null::oid as submitter, null::bigint as cookie, null::bigint as session_id, null::timestamptz as due_at, null::timestamptz as expires_at,
+         null::pgqueue.message_kind as kind, 'none'::pgqueue.result_kept as kept, null::int as priority, null::int as max_attempts, null::text as queue,
+         null::text as sql, null::text[] as params, null::jsonb as settings, null::interval as timeout, null::interval as backoff, null::text as label,
+         null::text as unique_key, null::text as limit_key, null::json as payload, null::interval as unique_for, null::text as on_conflict,
+         null::text as exchange, null::boolean as waits, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
+  where false;
+alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.keyed_outbox is
+  'Where a role inserts its own messages that have a unique key: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable; place: as given, to tell the rows of a set apart. A row of a set without a key is put';
+-- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
+grant insert (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label,
+              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, waits),
+      select (id, cookie, task_id, outcome, place) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._lock_waiting(id bigint)
+  returns pgqueue.message
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  for attempt in 1 .. 600 loop
+    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id and q.state <> 'claimed' for update skip locked;
+    if found then
+      return m;
+    end if;
+    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id;
+    if not found or m.state = 'claimed' then
+      return null;
+    end if;
+    -- A claim, a cancel or another change that is about to commit has locked the row. It is not waited for by a lock: the next to lock
+    -- the row may be the run of the job, which lasts.
+    perform pg_sleep(0.005);
+  end loop;
+  raise exception 'message % is busy', id using errcode = '55P03', hint = 'Another transaction has changed it and is still open. Try again.';
+end
+$$;
+comment on function pgqueue._lock_waiting(bigint) is 'Locks a message that no worker has. NULL: a worker has it, or it is gone';
+
+create or replace function pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  now_at timestamptz := clock_timestamp();
+  -- The submitter has not chosen when a job is due that waits between attempts.
+  moves constant boolean := k.on_conflict = 'debounce' or there.attempts > 0;
+  due timestamptz := case when moves then k.due_at else there.due_at end;
+begin
+  if k.on_conflict = 'debounce' and due > now_at then
+    -- Else a key that is submitted again and again would never run.
+    due := least(due, there.launched_at + greatest(k.unique_for, (due - now_at) * 10));
+  end if;
+  if due <= now_at then
+    due := null;
+  end if;
+  if there.kind = 'task' and pgqueue._text_in(there.payload, '{headers,id}') is distinct from k.task_id then
+    perform pgqueue._end_task(there, 'REVOKED', concat('replaced by task ', k.task_id));
+  end if;
+  update pgqueue.inbox m
+  set state = case when m.state not in ('ready', 'delayed') then m.state when due is null then 'ready' else 'delayed' end, due_at = due,
+      expires_at = k.expires_at, kept = case when k.kept = 'none' then m.kept else k.kept end, top_level = false, priority = k.priority,
+      deliveries = 0, attempts = 0, max_attempts = k.max_attempts, queue = k.queue, sql = k.sql, params = k.params, settings = k.settings,
+      timeout = k.timeout, backoff = k.backoff, label = k.label, limit_key = k.limit_key, payload = k.payload, last_error = null, snoozes = null
+  where m.id = there.id;
+  perform pgqueue._wake_for(k.queue, due);
+end
+$$;
+comment on function pgqueue._replace_waiting(pgqueue.message, pgqueue.keyed_outbox) is
+  'Gives a message that waits, and is locked, the content and the options of another: its number, cookie and place stay, and with on_conflict replace its due time';
+
+create or replace function pgqueue._put_message(k pgqueue.keyed_outbox)
+  returns bigint
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id bigint;
+begin
+  insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
+                             timeout, backoff, label, unique_key, limit_key, payload)
+  values (k.submitter, k.cookie, k.session_id, k.due_at, k.expires_at, k.kind, case when k.waits then 'waiting' when k.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+          k.kept, k.priority, k.max_attempts, k.queue, k.sql, k.params, k.settings, k.timeout, k.backoff, k.label, k.unique_key, k.limit_key, k.payload)
+  returning inbox.id into id;
+  if k.waits is not true then
+    perform pgqueue._wake_for(k.queue, k.due_at);
+  end if;
+  return id;
+end
+$$;
+comment on function pgqueue._put_message(pgqueue.keyed_outbox) is 'Inserts a message with a unique key into its queue';
+
+create or replace function pgqueue._submit_keyed(k pgqueue.keyed_outbox)
+  returns pgqueue.keyed_outbox
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  held pgqueue.unique_hold;
+  there pgqueue.message;
+begin
+  k.on_conflict := coalesce(k.on_conflict, 'keep');
+  -- First without a lock, if the key may be found taken so: most calls find the one that is there. Then with the lock.
+  for attempt in case when k.on_conflict in ('keep', 'raise') then 1 else 2 end .. 2 loop
+    if attempt = 1 then
+      select * into held from pgqueue.unique_hold h where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+    else
+      held := pgqueue._lock_key(k.submitter, k.kind, k.unique_key);
+    end if;
+    -- Its snapshot is younger than the lock.
+    select * into there from pgqueue.message m where m.id = held.message_id;
+    -- A task that sends itself again (a retry) goes on with its key.
+    continue when held.message_id is null or there.id is null and (held.free_at > clock_timestamp()) is not true
+      or k.task_id = held.task_id and (there.state <> 'claimed') is not true;
+    if k.on_conflict = 'raise' and (k.task_id = held.task_id) is not true then
+      perform pgqueue._refuse_taken(k.unique_key, held, there.id is not null);
+    elsif k.on_conflict in ('keep', 'raise') then
+      -- A publisher whose connection was lost sends its task again: then this is the same one.
+      k.id := held.message_id;
+      k.cookie := held.cookie;
+      k.task_id := held.task_id;
+      k.outcome := 'kept';
+      return k;
+    end if;
+    there := pgqueue._lock_waiting(there.id);
+    if there.id is not null then
+      perform pgqueue._replace_waiting(there, k);
+      k.id := there.id;
+      k.cookie := there.cookie;
+      k.outcome := 'replaced';
+    else
+      -- A message that a worker has had is left alone. The next one waits for as long as the key is taken beyond the end of that.
+      k.due_at := greatest(k.due_at, case when held.free_at > clock_timestamp() then held.free_at end);
+    end if;
+  end loop;
+  if k.outcome is null then
+    k.id := pgqueue._put_message(k);
+    k.outcome := 'put';
+  end if;
+  update pgqueue.unique_hold h
+  set message_id = k.id, cookie = k.cookie, task_id = k.task_id,
+      free_at = coalesce(clock_timestamp() + k.unique_for, case when k.outcome = 'replaced' then h.free_at end)
+  where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+  return k;
+end
+$$;
+comment on function pgqueue._submit_keyed(pgqueue.keyed_outbox) is
+  'Submits a message that has a unique key, as its option on_conflict says, or finds the one that has the key. Its options have been checked';
+
+create or replace function pgqueue._put_keyed()
+  returns trigger
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target record;
+begin
+  perform pgqueue._require_part(new.submitter);
+  perform pgqueue._require_quota(new.submitter);
+  perform pgqueue._check_key(new.unique_key, new.unique_for, new.on_conflict);
+  new.kept := coalesce(new.kept, 'none');
+  if new.kind = 'task' then
+    new.task_id := pgqueue._text_in(new.payload, '{headers,id}');
+    new.priority := least(greatest(coalesce(new.priority, 0), 0), 9);
+    if new.exchange is not null then
+      begin
+        select * into strict target from pgqueue._route(new.exchange, new.queue, new.submitter);
+      exception
+        when no_data_found then
+          new.outcome := 'unroutable';
+          return new;
+        when too_many_rows then
+          raise exception 'a task with a unique key reaches several queues over exchange "%"', new.exchange
+            using errcode = '0A000', hint = 'A key stands for one message. Send it to one queue.';
+      end;
+      new.queue := target.queue;
+      new.expires_at := least(new.expires_at, clock_timestamp() + target.message_ttl);
+    end if;
+    if not pgqueue._may_enter(new.submitter, new.queue, null) then
+      raise exception 'permission denied for queue "%"', new.queue using errcode = '42501', hint = 'Control commands and events have no unique keys.';
+    end if;
+  end if;
+  if new.due_at <= clock_timestamp() then
+    new.due_at := null;
+  end if;
+  if new.unique_key is null then
+    new.id := pgqueue._put_message(new);
+    new.outcome := 'put';
+    return new;
+  end if;
+  return pgqueue._submit_keyed(new);
+end
+$$;
+comment on function pgqueue._put_keyed() is 'Submits what a role has inserted into pgqueue.keyed_outbox';
+
+create or replace trigger put_keyed instead of insert on pgqueue.keyed_outbox for each row execute function pgqueue._put_keyed();
+
+create or replace function pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
+                                                  options pgqueue.job_options, cookie bigint, due_at timestamptz)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  outcome text;
+  waits boolean := options.after <> '{}';
+begin
+  if submitter is null then
+    insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
+                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
+    values (cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
+  else
+    insert into pgqueue.keyed_outbox as k (submitter, cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings,
+                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
+    values (submitter, cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
+  end if;
+  if outcome = 'put' and (waits or options.batch is not null) then
+    perform pgqueue._depend(array[handle.id], array[handle.cookie], options);
+  elsif exists (select from unnest(options.after) p where p.id = handle.id) then
+    raise exception 'job % cannot wait for itself', handle.id
+      using errcode = '22023', hint = 'It has the unique key of the call, and has not ended: the call returns it. Leave it out of after.';
+  end if;
+  return handle;
+end
+$$;
+comment on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) is
+  'The part of pgqueue._put_job for a job that has a unique key';
+grant execute on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) to pgqueue_user;
+
+create or replace function pgqueue._publish_keyed(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
+                                                  limit_key text, unique_key text, unique_for interval, on_conflict text, out reached int, out task_id text)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  outcome text;
+begin
+  perform pgqueue._check_key(unique_key, unique_for, on_conflict);
+  insert into pgqueue.keyed_outbox as k (kind, exchange, queue, payload, priority, due_at, expires_at, limit_key, unique_key, unique_for, on_conflict)
+  values ('task', exchange, routing_key, message, _publish_keyed.priority, eta, expires, _publish_keyed.limit_key, _publish_keyed.unique_key, _publish_keyed.unique_for,
+          _publish_keyed.on_conflict)
+  returning k.task_id, k.outcome into task_id, outcome;
+  reached := (outcome <> 'unroutable')::int;
+end
+$$;
+comment on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text) is
+  'Publishes a Celery task that has a unique key. task_id: of the task that has the key now, which is another one if this one was dropped';
+grant execute on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text) to pgqueue_user, pgqueue_worker;

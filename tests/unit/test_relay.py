@@ -1,0 +1,319 @@
+"""The relay without a database: routes, URLs, messages, and a lane whose target refuses, returns, blocks and breaks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pgqueue.broker.job_consumer import ClaimedMessage
+from pgqueue.broker.relay.lane import Lane
+from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
+from pgqueue.broker.relay.routes import Route, assign
+from pgqueue.broker.relay.target import Address, Answer, TargetLost, Verdict
+from pgqueue.broker.relay.url import check_url, describe, has_password, scrub
+from pgqueue.errors import InvalidArgument
+
+
+def claimed(number: int = 1, queue: str = "mail", earlier: int = 0, **changes: Any) -> ClaimedMessage:
+    document = {
+        "body": "[[1], {}, {}]",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"id": f"task-{number}", "task": "shop.mail", **changes.pop("headers", {})},
+        "properties": {
+            "correlation_id": f"task-{number}",
+            "priority": 3,
+            "delivery_info": {},
+            **changes.pop("properties", {}),
+        },
+        **changes,
+    }
+    return ClaimedMessage("task", number, 7, queue, earlier, json.dumps(document))
+
+
+# Messages
+
+
+def test_a_message_goes_out_as_it_was_published() -> None:
+    message = to_outgoing(claimed(headers={"eta": None, "published_eta": "2030-01-01T00:00:00+00:00"}))
+
+    assert message.body == b"[[1], {}, {}]"
+    assert message.headers == {"id": "task-1", "task": "shop.mail", "eta": "2030-01-01T00:00:00+00:00"}
+    assert message.properties == {"correlation_id": "task-1", "message_id": "task-1.1", "delivery_mode": 2}
+    assert message.priority == 3
+
+
+def test_a_binary_body_is_decoded() -> None:
+    assert to_outgoing(claimed(body="AAH/", properties={"body_encoding": "base64"})).body == b"\x00\x01\xff"
+
+
+def test_a_message_that_was_delivered_before_is_flagged() -> None:
+    assert to_outgoing(claimed(earlier=1)).headers[DUPLICATE_HEADER] is True
+    assert DUPLICATE_HEADER not in to_outgoing(claimed(headers={DUPLICATE_HEADER: True})).headers
+
+
+def test_the_end_of_a_task_is_for_workers_of_pgqueue_only() -> None:
+    with pytest.raises(Unsendable, match="only a worker of pgqueue"):
+        to_outgoing(claimed(headers={"pgqueue_end": {"state": "REVOKED"}}))
+
+
+def test_properties_have_the_types_of_amqp() -> None:
+    properties = to_outgoing(
+        claimed(properties={"expiration": 5000, "timestamp": "now", "message_id": "mine"})
+    ).properties
+
+    assert properties["expiration"] == "5000"
+    assert properties["message_id"] == "mine"
+    assert "timestamp" not in properties
+
+
+# Routes
+
+
+def test_a_name_goes_before_a_pattern_and_the_longer_pattern_before_the_shorter() -> None:
+    routes = [Route("*", "a"), Route("report.*", "b"), Route("report.eu", "c", "x", "key"), Route("mail", "d")]
+
+    found = assign(routes, ["report.eu", "report.us", "other"])
+
+    assert {queue: route.target for queue, route in found.items()} == {
+        "report.eu": "c", "report.us": "b", "other": "a", "mail": "d",
+    }  # fmt: skip
+    assert found["report.eu"].address("report.eu") == Address("x", "key")
+    assert found["report.us"].address("report.us") == Address("", "report.us")
+
+
+@pytest.mark.parametrize(
+    "queue", ["celeryev.1", "w1@host.celery.pidbox", "mail.dead", "0b0e8a0c-1111-2222-3333-444455556666"]
+)
+def test_a_pattern_leaves_out_what_is_no_work(queue: str) -> None:
+    assert assign([Route("*", "a")], [queue]) == {}
+    assert list(assign([Route(queue, "a")], [])) == [queue]
+
+
+# URLs
+
+
+def test_no_password_is_shown() -> None:
+    url = "amqp://app:s%40cret@rabbit1:5672/v?ssl=1;amqp://app:other@rabbit2:5672/v"
+
+    assert "cret" not in describe(url)
+    assert "other" not in describe(url)
+    assert "rabbit1" in describe(url)
+    assert "rabbit2" in describe(url)
+    assert has_password(url)
+    assert not has_password("amqp://rabbit1:5672//")
+    assert scrub("login failed for app:s@cret, s%40cret and other", url) == "login failed for app:**, ** and **"
+
+
+@pytest.mark.parametrize("url", ["rabbit1:5672", "pgqueue://localhost/x", "postgresql://u:secret@localhost/x"])
+def test_what_is_no_other_broker_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        check_url(url, "--to")
+    assert "secret" not in str(refused.value)
+
+
+# The lane
+
+
+class FakeTarget:
+    """Answers as it is told."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.is_blocked = False
+        self.sent: list[Outgoing] = []
+        self.answers: list[Answer] = []
+        self.breaks_at: dict[str, TargetLost] = {}
+        self.connections = 0
+        self._loss: TargetLost | None = None
+        self._number = 0
+
+    def connect(self) -> None:
+        self.connections += 1
+        self.answers.clear()
+
+    def fileno(self) -> None:
+        return None
+
+    def send(self, message: Outgoing, address: Address) -> int:
+        self._number += 1
+        self.sent.append(message)
+        self._loss = self._loss or self.breaks_at.get(message.message_id)
+        return self._number
+
+    def confirm_all(self) -> None:
+        self.answers = [Answer(number, Verdict.CONFIRMED) for number in range(self._number + 1)]
+
+    def answer_last(self, verdict: Verdict) -> None:
+        self.answers = [Answer(self._number, verdict)]
+
+    def collect(self) -> list[Answer]:
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            raise loss
+        answers, self.answers = self.answers, []
+        return answers
+
+    def close(self) -> None:
+        self.answers.clear()
+
+
+class Settled:
+    def __init__(self) -> None:
+        self.acked: list[str] = []
+        self.rejected: list[tuple[str, str]] = []
+        self.released: list[tuple[str, bool]] = []
+
+    def ack(self, delivery_tag: str) -> None:
+        self.acked.append(delivery_tag)
+
+    def reject(self, delivery_tag: str, reason: str) -> None:
+        self.rejected.append((delivery_tag, reason))
+
+    def release(self, delivery_tags: list[str], *, undelivered: bool) -> None:
+        self.released += [(tag, undelivered) for tag in delivery_tags]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.target = FakeTarget()
+        self.settled = Settled()
+        self.lane = Lane(self.target, self.settled, 10, lambda: None)
+        self.lane.follow({"mail": Route("mail", "t"), "news": Route("news", "t")}, 0)
+        self.now = 0.0
+        self.lane.step(0)
+
+    def take(self, *messages: ClaimedMessage) -> None:
+        for message in messages:
+            self.lane.take(message)
+        self.step()
+
+    def step(self, seconds: float = 0.01) -> None:
+        self.now += seconds
+        self.lane.step(self.now)
+
+
+def test_a_message_is_acked_when_its_confirm_is_there_and_not_before() -> None:
+    bench = Bench()
+
+    bench.take(claimed(1), claimed(2))
+    assert [m.message_id for m in bench.target.sent] == ["task-1.1", "task-2.2"]
+    assert bench.settled.acked == []
+
+    bench.target.confirm_all()
+    bench.step()
+    assert bench.settled.acked == ["1:7", "2:7"]
+    assert bench.lane.is_idle
+
+
+def test_what_had_no_answer_is_sent_first_after_a_loss_and_flagged() -> None:
+    bench = Bench()
+    bench.target.breaks_at["task-2.2"] = TargetLost("reset by peer")
+
+    bench.take(claimed(1), claimed(2))
+    assert not bench.lane.is_connected
+    assert bench.lane.room(10) == 0
+    bench.target.breaks_at.clear()
+    bench.lane.take(claimed(3))
+    bench.step(1)
+
+    again = bench.target.sent[2:]
+    assert [(m.message_id, m.is_flagged) for m in again] == [
+        ("task-1.1", True),
+        ("task-2.2", True),
+        ("task-3.3", False),
+    ]
+    assert bench.settled.released == []
+
+
+def test_a_message_for_which_the_broker_closes_the_channel_is_a_dead_letter_and_the_others_arrive() -> None:
+    bench = Bench()
+    bench.target.breaks_at["task-2.2"] = TargetLost("message size 200 is larger than 100", 406)
+
+    bench.take(claimed(1), claimed(2), claimed(3))
+    for _ in range(6):
+        bench.target.confirm_all()
+        bench.step(1)
+
+    assert [tag for tag, _ in bench.settled.rejected] == ["2:7"]
+    assert "larger than 100" in bench.settled.rejected[0][1]
+    assert bench.settled.acked == ["1:7", "3:7"]
+    assert bench.lane.room(10) == 10
+
+
+def test_a_missing_exchange_holds_its_queue_and_no_other() -> None:
+    bench = Bench()
+    bench.target.breaks_at["task-1.1"] = TargetLost("no exchange 'x'", 404)
+
+    bench.take(claimed(1), claimed(2, "news"))
+    for _ in range(4):
+        bench.target.confirm_all()
+        bench.step(0.1)
+
+    assert bench.settled.rejected == []
+    assert bench.settled.acked == ["2:7"]
+    assert bench.settled.released == [("1:7", False)]
+    assert bench.lane.queues == {"news"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "earlier", "counts_as_undelivered"),
+    [
+        # Nothing has it: the next delivery is as the first.
+        (Verdict.RETURNED, 0, True),
+        # A part of its queues may have it: the next one is flagged.
+        (Verdict.REFUSED, 0, False),
+        # It stays flagged, and does not come nearer to the dead letters.
+        (Verdict.REFUSED, 1, True),
+    ],
+)
+def test_a_message_that_is_not_taken_goes_back_and_its_queue_waits(
+    verdict: Verdict, earlier: int, counts_as_undelivered: bool
+) -> None:
+    bench = Bench()
+
+    bench.take(claimed(1, earlier=earlier))
+    bench.target.answer_last(verdict)
+    bench.step()
+
+    assert bench.settled.released == [("1:7", counts_as_undelivered)]
+    assert bench.lane.queues == {"news"}
+    assert bench.lane.due_at(bench.now) > bench.now
+    bench.step(1.1)
+    assert bench.lane.queues == {"mail", "news"}
+
+
+def test_a_blocked_target_gets_nothing_and_nothing_is_claimed_for_it() -> None:
+    bench = Bench()
+    bench.target.is_blocked = True
+
+    bench.take(claimed(1))
+    assert bench.target.sent == []
+    assert bench.lane.room(10) == 0
+
+    bench.target.is_blocked = False
+    bench.step()
+    assert len(bench.target.sent) == 1
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody() -> None:
+    bench = Bench()
+
+    bench.take(ClaimedMessage("task", 1, 7, "mail", 0, '{"properties": 3}'), claimed(2))
+
+    assert [tag for tag, _ in bench.settled.rejected] == ["1:7"]
+    assert len(bench.target.sent) == 1
+
+
+def test_at_the_end_what_was_not_sent_goes_back_as_it_was_and_the_rest_flagged() -> None:
+    bench = Bench()
+    bench.take(claimed(1))
+    bench.target.is_blocked = True
+    bench.take(claimed(2))
+
+    bench.lane.give_back_all()
+
+    assert sorted(bench.settled.released) == [("1:7", False), ("2:7", True)]
