@@ -51,8 +51,9 @@ _NO_RUNNER = frozenset({"PQ006", "42501", "42883"})
 _ENDS_TRANSACTION = frozenset({"25001", "2D000"})
 #: Only the login of the submitter may do that.
 _SETS_ROLE = re.compile(r'"(role|session_authorization)"')
+#: A trigger that deferred work has deferred more, or the job has made its transaction read-only.
+_DEFERS_AGAIN = frozenset({"25006", "55006"})
 _LOST_CURSOR = "the cursor of its result"
-_END = "pgqueue_run.finish_result("
 
 
 def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
@@ -103,9 +104,8 @@ def needs_top_level(job: ClaimedJob, form: RunnerForm, fields: Fields, *, has_be
         return True
     if sqlstate == "42501":
         return _SETS_ROLE.search(message) is not None
-    if sqlstate == "25006":
-        # The job has made its transaction read-only.
-        return context is not None and _END in context
+    if sqlstate in _DEFERS_AGAIN:
+        return True
     # Without a context the runner was refused: a parameter has no type, a rule returns no rows, its cursor is lost.
     is_refused = (sqlstate == "42P18" and bool(job.params)) or sqlstate == "42P11"
     return context is None and (is_refused or (sqlstate == "34000" and _LOST_CURSOR in message))
