@@ -99,10 +99,11 @@ COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a
 CREATE TYPE pgqueue.result_kept AS ENUM (
     'none',
     'once',
-    'many'
+    'many',
+    'task'
 );
 
-COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result). task: it goes to a Celery task instead';
 
 CREATE FUNCTION pgqueue._handle(id smallint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -152,6 +153,10 @@ CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._append_rows(id bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -466,6 +471,10 @@ CREATE FUNCTION pgqueue._check_snooze(id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_step(step jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE TABLE pgqueue.chord_part (
     group_id text NOT NULL,
     place integer NOT NULL,
@@ -515,6 +524,10 @@ CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS pgqueue.ending
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1028,6 +1041,10 @@ CREATE FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) RETURNS v
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._end_sql_task(m pgqueue.message, outcome jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1039,6 +1056,10 @@ CREATE FUNCTION pgqueue._ended_job(id bigint) RETURNS pgqueue.history
 
 CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._ending_steps() RETURNS text
+    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) RETURNS pgqueue.handle
@@ -1146,6 +1167,10 @@ CREATE FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) RETURNS v
 
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fail_sql_task(m pgqueue.message, state pgqueue.job_state, error jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.upkeep_failure (
@@ -1316,6 +1341,10 @@ CREATE FUNCTION pgqueue._forget_scale_requests() RETURNS void
 
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_sql_tasks(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._forget_task_result(task_id text) RETURNS void
@@ -1523,6 +1552,30 @@ CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
 CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
     LANGUAGE sql STABLE;
 
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    runner oid,
+    group_runner oid,
+    result_runner oid,
+    runner_xid xid,
+    over_quota text
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
+
+COMMENT ON COLUMN pgqueue.role_key.result_runner IS 'The function that runs one of its jobs and returns its rows (pgqueue._make_result_runner)';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
+
+COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
+
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
 
@@ -1550,6 +1603,10 @@ CREATE FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator bo
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan';
+
+CREATE FUNCTION pgqueue._json_value(type oid, value text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
@@ -1747,6 +1804,10 @@ CREATE FUNCTION pgqueue._make_partitions() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._make_result_runner(role oid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1767,6 +1828,10 @@ CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integ
 
 CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._may_keep_result(role oid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
     LANGUAGE sql STABLE;
@@ -1979,7 +2044,15 @@ CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._put_notices(m pgqueue.message, notices jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2066,6 +2139,10 @@ CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
 
 CREATE FUNCTION pgqueue._refuse_excess(role oid, over_quota text) RETURNS boolean
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._refuse_large_value() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
@@ -2252,6 +2329,10 @@ CREATE FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -2261,6 +2342,10 @@ CREATE FUNCTION pgqueue._role_here(number oid) RETURNS oid
 
 CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._roles_without_runner() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
@@ -2352,6 +2437,14 @@ COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, wr
 COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
 
 CREATE FUNCTION pgqueue._schema_version() RETURNS integer[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._seal_step() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._sealed_by(step jsonb) RETURNS oid
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2447,6 +2540,10 @@ CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RET
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._setting_steps(job_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2503,6 +2600,14 @@ CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
 CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
     LANGUAGE sql;
 
+CREATE FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
 
@@ -2519,6 +2624,18 @@ CREATE FUNCTION pgqueue._statement_shape(sql text) RETURNS text
 
 CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_digest(seal_key text, step jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) RETURNS pgqueue.job_options
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_params(step jsonb, previous text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
@@ -2585,6 +2702,10 @@ CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id tex
 
 CREATE FUNCTION pgqueue._tell_sent(message json, queue text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._tell_sql_task(task_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
@@ -3471,27 +3592,6 @@ ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE pgqueue.role_key (
-    role oid NOT NULL,
-    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    runner oid,
-    group_runner oid,
-    runner_xid xid,
-    over_quota text
-);
-
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
-
-COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
-
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
-
-COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
-
 ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.queue_id_seq
     START WITH 1
@@ -3680,6 +3780,28 @@ COMMENT ON COLUMN pgqueue.schedule_runs.state IS 'The state of the job or task, 
 
 COMMENT ON COLUMN pgqueue.schedule_runs.error IS 'Why the run was refused. NULL: it was not, or the role is not a member of the owner';
 
+CREATE TABLE pgqueue.sql_task (
+    task_id text NOT NULL,
+    job_id bigint,
+    result text,
+    payload jsonb,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    told_at timestamp with time zone,
+    CONSTRAINT sql_task_result_is_known CHECK ((result = ANY (ARRAY['rows'::text, 'scalar'::text, 'count'::text, 'none'::text]))),
+    CONSTRAINT sql_task_that_runs_has_its_message CHECK (((ended_at IS NOT NULL) OR (num_nonnulls(result, payload) = 2)))
+);
+
+COMMENT ON TABLE pgqueue.sql_task IS 'Celery tasks that are SQL jobs, by their ids: each id makes one job, however often its message is delivered. The rows stay for the retention, so that a copy of a message that comes late is known';
+
+COMMENT ON COLUMN pgqueue.sql_task.job_id IS 'The job. NULL: there is none, because the task was refused';
+
+COMMENT ON COLUMN pgqueue.sql_task.result IS 'What Celery gets of the result: rows, scalar, count or none';
+
+COMMENT ON COLUMN pgqueue.sql_task.payload IS 'The message of the task, which comes back with the outcome when the job has ended. NULL: it did';
+
+COMMENT ON COLUMN pgqueue.sql_task.told_at IS 'When Celery had the outcome: the result was stored and the next steps were sent, in the same transaction if they are kept in this database';
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -3848,6 +3970,8 @@ ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((C
 
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
@@ -3964,6 +4088,9 @@ ALTER TABLE ONLY pgqueue.schedule
 
 ALTER TABLE ONLY pgqueue.schedule_run
     ADD CONSTRAINT schedule_run_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.sql_task
+    ADD CONSTRAINT sql_task_pkey PRIMARY KEY (task_id);
 
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
@@ -4136,6 +4263,14 @@ CREATE INDEX schedule_run_schedule ON pgqueue.schedule_run USING btree (schedule
 
 COMMENT ON INDEX pgqueue.schedule_run_schedule IS 'pgqueue.schedule_runs: the runs of a schedule';
 
+CREATE INDEX sql_task_ended_at ON pgqueue.sql_task USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.sql_task_ended_at IS 'pgqueue._forget_sql_tasks: what is older than the retention';
+
+CREATE UNIQUE INDEX sql_task_job_id ON pgqueue.sql_task USING btree (job_id) WHERE (ended_at IS NULL);
+
+COMMENT ON INDEX pgqueue.sql_task_job_id IS 'pgqueue._end_sql_task: the task of a job that ends';
+
 CREATE INDEX task_group_expires_at ON pgqueue.task_group USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: expired groups';
@@ -4179,6 +4314,8 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
 CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
+
+CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
 
@@ -4281,6 +4418,8 @@ ALTER TABLE pgqueue.schedule ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.schedule_run ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.sql_task ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.stat_fold ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.stat_session ENABLE ROW LEVEL SECURITY;
@@ -4348,6 +4487,8 @@ GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._append_rows(id bigint, seq integer, rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
@@ -4628,6 +4769,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUB
 REVOKE ALL ON FUNCTION pgqueue._check_snooze(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_snooze(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._check_step(step jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
@@ -4660,6 +4803,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._configured_for_all(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_user;
@@ -4837,12 +4982,16 @@ REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, erro
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._end_sql_task(m pgqueue.message, outcome jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._ending_steps() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) TO pgqueue_user;
@@ -4906,6 +5055,8 @@ REVOKE ALL ON FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) FR
 
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fail_sql_task(m pgqueue.message, state pgqueue.job_state, error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._failing_upkeep() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_user;
@@ -4986,6 +5137,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_receipts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_sql_tasks(ended_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
@@ -5141,6 +5294,8 @@ GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys te
 
 REVOKE ALL ON FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._json_value(type oid, value text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
@@ -5242,6 +5397,8 @@ REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._make_result_runner(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
@@ -5254,6 +5411,9 @@ REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._may_keep_result(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_keep_result(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._may_log_in(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
@@ -5480,7 +5640,11 @@ GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._put_notices(m pgqueue.message, notices jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -5545,6 +5709,8 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_large_value() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
@@ -5667,12 +5833,21 @@ REVOKE ALL ON FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator 
 
 REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._roles_without_runner() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
@@ -5733,6 +5908,10 @@ GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._seal_step() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._sealed_by(step jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_user;
@@ -5815,6 +5994,8 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
 
@@ -5859,6 +6040,11 @@ GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_worker;
@@ -5878,6 +6064,12 @@ GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._step_digest(seal_key text, step jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_params(step jsonb, previous text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -5934,6 +6126,9 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
@@ -6431,6 +6626,12 @@ GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
 
+GRANT INSERT(settings) ON TABLE pgqueue.step_order TO pgqueue_user;
+
+GRANT INSERT(step) ON TABLE pgqueue.step_order TO pgqueue_user;
+
+GRANT SELECT(sealed) ON TABLE pgqueue.step_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_monitor;
@@ -6516,6 +6717,8 @@ CREATE VIEW pgqueue.slow (queue text, submitter name, label text, fingerprint te
 CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.step_order (submitter oid, settings jsonb, step jsonb, sealed jsonb);
 
 CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
 
