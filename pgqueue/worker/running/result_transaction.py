@@ -254,7 +254,9 @@ class ResultTransaction:
         return tag
 
     def _read_ending(self, answer: Any, encoding: str) -> None:
-        self.ending = Ending(answer.get_value(0, 0).decode(encoding))
+        # Rows may arrive in chunks, of which the last is empty.
+        if answer.ntuples:
+            self.ending = Ending(answer.get_value(0, 0).decode(encoding))
 
     def _exchange(self, calls: list[PipelineCall]) -> None:
         try:
