@@ -317,3 +317,10 @@ def test_at_the_end_what_was_not_sent_goes_back_as_it_was_and_the_rest_flagged()
     bench.lane.give_back_all()
 
     assert sorted(bench.settled.released) == [("1:7", False), ("2:7", True)]
+
+
+def test_a_broker_that_kombu_does_not_know_is_refused_at_the_door() -> None:
+    with pytest.raises(InvalidArgument, match="kombu does not know: foo"):
+        check_url("foo://host", "--to")
+    for known in ("redis://host/0", "sentinel://a;sentinel://b", "sqla+postgresql://host/db", "SQS://"):
+        assert check_url(known, "--to") == known

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url, sanitize_url
 
 from ...errors import InvalidArgument
@@ -72,6 +73,11 @@ def check_url(url: str, source: str) -> str:
         raise InvalidArgument(
             f"{source} leads to PostgreSQL",
             hint="A relay joins pgqueue with another broker. The database is given by --dsn.",
+        )
+    if scheme_of(url) not in TRANSPORT_ALIASES:
+        raise InvalidArgument(
+            f"{source} is of a broker that kombu does not know: {scheme_of(url)}",
+            hint=f"kombu knows {', '.join(sorted(TRANSPORT_ALIASES))}.",
         )
     return url
 
