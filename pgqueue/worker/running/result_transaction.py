@@ -254,7 +254,8 @@ class ResultTransaction:
         return tag
 
     def _read_ending(self, answer: Any, encoding: str) -> None:
-        self.ending = Ending(answer.get_value(0, 0).decode(encoding))
+        if answer.ntuples:
+            self.ending = Ending(answer.get_value(0, 0).decode(encoding))
 
     def _exchange(self, calls: list[PipelineCall]) -> None:
         try:
