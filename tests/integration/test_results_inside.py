@@ -133,6 +133,8 @@ TOP_LEVEL = [
     "declare c cursor for select 1 as n; fetch c",
     "fetch nothing",
     "selec 1",
+    ";select 1 as a",
+    " /* c */ ; select 1 as a",
     "-- nothing",
     "prepare p as select 1",
     "copy goods to stdout",
