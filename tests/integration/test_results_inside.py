@@ -1,5 +1,7 @@
 """Results of jobs that run inside the server are those of the top level, field by field; and where no login is needed."""
 
+import logging
+
 import pytest
 
 from pgqueue.worker import executor
@@ -13,8 +15,10 @@ pytestmark = pytest.mark.every_server
 
 
 @pytest.fixture(autouse=True)
-def _running(executors):
-    pass
+def _running(executors, caplog):
+    yield
+    # A job can have committed although its executor has failed afterwards.
+    assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
 
 
 SETUP = r"""
@@ -430,3 +434,21 @@ def test_the_commit_waits_for_the_disk_as_the_job_says(alice, owner, ran_inside)
         job = launch(alice, "select current_setting('synchronous_commit')", durability=durability)
         assert job.result("s text") == [(expected,)]
     assert len(ran_inside) == 2
+
+
+def test_an_executor_that_fails_in_an_open_transaction_gives_the_job_back(alice, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("a fault of the worker")
+
+    monkeypatch.setattr(ResultTransaction, "_complete", fail)
+    monkeypatch.setattr(executor.Executor, "_fail", fail)
+
+    job = launch(alice, "select 1")
+
+    eventually(
+        lambda: fetch_value(
+            alice, "select worker is null and eta is not null from pgqueue.jobs where id = %s", [job.id]
+        )
+    )
+    assert "could not be run, or its end not be reported" in caplog.text
+    caplog.clear()

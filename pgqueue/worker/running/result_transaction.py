@@ -257,6 +257,7 @@ class ResultTransaction:
         return tag
 
     def _read_ending(self, answer: Any, encoding: str) -> None:
+        # Rows may arrive in chunks, of which the last is empty.
         if answer.ntuples:
             self.ending = Ending(answer.get_value(0, 0).decode(encoding))
 
