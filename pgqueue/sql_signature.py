@@ -83,8 +83,13 @@ def sql(
         timeout: after how many seconds the statement is canceled.
         max_attempts: how often it is tried if it fails.
         backoff: the wait before the second attempt; it doubles with each.
-        durability, limit_key: as for `pgqueue.Client.launch`.
-        queue, priority, countdown, eta, expires: Celery's options of the task.
+        durability: as for `pgqueue.Client.launch`.
+        limit_key: as for `pgqueue.Client.launch`.
+        queue: to which the task goes; None: the one that Celery's routes name.
+        priority: from 0 to 9, as for a task.
+        countdown: after how many seconds it may begin.
+        eta: when it may begin.
+        expires: when, or after how many seconds, it is not begun any more.
         app: the Celery application; None: the current one.
 
     Raises:
@@ -94,7 +99,7 @@ def sql(
     global _has_statements  # noqa: PLW0603 - it says whether messages have to be searched
     from celery.canvas import Signature
 
-    _refuse(unknown, result, statement)
+    _refuse(unknown, result, statement, params)
     options: Step = {
         "label": label,
         "timeout": _to_seconds(timeout, "timeout"),
@@ -182,7 +187,7 @@ def _collect(content: object, found: list[Step]) -> None:
             _collect(value, found)
 
 
-def _refuse(unknown: Mapping[str, object], result: str, statement: object) -> None:
+def _refuse(unknown: Mapping[str, object], result: str, statement: object, params: object) -> None:
     if unknown:
         names = ", ".join(sorted(unknown))
         raise InvalidArgument(
@@ -195,6 +200,9 @@ def _refuse(unknown: Mapping[str, object], result: str, statement: object) -> No
         raise InvalidArgument("statement must be SQL text", hint="For example 'refresh materialized view sales'.")
     if "\0" in statement:
         raise InvalidArgument("statement has a NUL character", hint="PostgreSQL's text has none.")
+    if not isinstance(params, (list, tuple)):
+        hint = "It has a value for each of $1, $2 and so on, for example params=[7]."
+        raise InvalidArgument("params must be a list", hint=hint)
 
 
 def _to_seconds(duration: timedelta | float | None, name: str) -> str | None:

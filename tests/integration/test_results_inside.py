@@ -1,5 +1,7 @@
 """Results of jobs that run inside the server are those of the top level, field by field; and where no login is needed."""
 
+import logging
+
 import pytest
 
 from pgqueue.worker import executor
@@ -13,8 +15,10 @@ pytestmark = pytest.mark.every_server
 
 
 @pytest.fixture(autouse=True)
-def _running(executors):
-    pass
+def _running(executors, caplog):
+    yield
+    # A job can have committed although its executor has failed afterwards.
+    assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
 
 
 SETUP = r"""
@@ -133,6 +137,8 @@ TOP_LEVEL = [
     "declare c cursor for select 1 as n; fetch c",
     "fetch nothing",
     "selec 1",
+    ";select 1 as a",
+    " /* c */ ; select 1 as a",
     "-- nothing",
     "prepare p as select 1",
     "copy goods to stdout",
@@ -367,6 +373,25 @@ def test_a_kept_session_that_was_ended_meanwhile_is_opened_again(alice, owner):
     assert (row["state"], row["attempts"]) == ("succeeded", 1)
 
 
+def test_a_fault_of_the_worker_in_the_middle_of_an_answer_costs_the_next_jobs_nothing(alice, monkeypatch):
+    """The session is given up: the answer was not read to its end, so nothing can be sent over it."""
+    read, failed = ResultTransaction._receive, []
+
+    def fail_once(self, result, answer, encoding):
+        if not failed:
+            failed.append(self._session)
+            raise AttributeError("a fault of the worker")
+        return read(self, result, answer, encoding)
+
+    monkeypatch.setattr(ResultTransaction, "_receive", fail_once)
+    launch(alice, "select n from generate_series(1, 1000) n")
+    eventually(lambda: failed)
+
+    for number in range(4):
+        assert launch(alice, f"select {number}").result("n int") == [(number,)]
+    assert failed[0].is_lost
+
+
 def test_many_rows_are_kept_in_chunks(alice, ran_inside):
     rows = launch(alice, "select n, repeat('x\"', 500) from generate_series(1, 5000) n").result("n int, t text")
     assert [n for n, _ in rows] == list(range(1, 5001))
@@ -409,3 +434,21 @@ def test_the_commit_waits_for_the_disk_as_the_job_says(alice, owner, ran_inside)
         job = launch(alice, "select current_setting('synchronous_commit')", durability=durability)
         assert job.result("s text") == [(expected,)]
     assert len(ran_inside) == 2
+
+
+def test_an_executor_that_fails_in_an_open_transaction_gives_the_job_back(alice, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("a fault of the worker")
+
+    monkeypatch.setattr(ResultTransaction, "_complete", fail)
+    monkeypatch.setattr(executor.Executor, "_fail", fail)
+
+    job = launch(alice, "select 1")
+
+    eventually(
+        lambda: fetch_value(
+            alice, "select worker is null and eta is not null from pgqueue.jobs where id = %s", [job.id]
+        )
+    )
+    assert "could not be run, or its end not be reported" in caplog.text
+    caplog.clear()

@@ -332,6 +332,8 @@ def test_options_that_are_wrong_are_refused_at_the_door(app: Celery) -> None:
     for options, said in (
         ({"unique_key": "x"}, "no option unique_key"),
         ({"result": "all"}, "result 'all'"),
+        ({"params": "7"}, "params must be a list"),
+        ({"params": {"n": 7}}, "params must be a list"),
     ):
         with pytest.raises(InvalidArgument, match=said):
             sql("select 1", **options)

@@ -98,6 +98,18 @@ def test_a_retry_goes_on_with_the_key(db: Database, app: Celery, start_worker: S
     eventually(lambda: db.fetch_value(WAITING) is None, 60)
 
 
+@pytest.mark.parametrize("mode", ["keep", "replace", "debounce", "raise"])
+def test_a_retry_whose_key_another_task_has_is_queued_beside_that(db: Database, app: Celery, mode: str) -> None:
+    other = send(app)
+
+    for retries in (1, 2):
+        headers = {**KEYED, "on_conflict": mode}
+        app.send_task("leave_trace", ["retry"], task_id=f"tried {retries}", retries=retries, headers=headers)
+
+    assert db.fetch_value(WAITING) == [other.id, "tried 1", "tried 2"]
+    assert send(app).id == other.id
+
+
 def test_in_the_transaction_of_the_caller_the_rollback_gives_the_key_back(db: Database, app: Celery) -> None:
     with psycopg.connect(db.dsn) as connection:
         with pgqueue.in_transaction(connection):

@@ -121,6 +121,13 @@ begin
     -- A task that sends itself again (a retry) goes on with its key.
     continue when held.message_id is null or there.id is null and (held.free_at > clock_timestamp()) is not true
       or k.task_id = held.task_id and (there.state <> 'claimed') is not true;
+    if k.kind = 'task' and k.task_id is distinct from held.task_id and pgqueue._text_in(k.payload, '{headers,retries}') <> '0' then
+      -- A task that has run once and sends itself again must not be lost, and is older than the one that has the key now.
+      k.unique_key := null;
+      k.id := pgqueue._put_message(k);
+      k.outcome := 'put';
+      return k;
+    end if;
     if k.on_conflict = 'raise' and (k.task_id = held.task_id) is not true then
       perform pgqueue._refuse_taken(k.unique_key, held, there.id is not null);
     elsif k.on_conflict in ('keep', 'raise') then

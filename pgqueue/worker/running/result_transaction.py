@@ -71,7 +71,10 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
     except SqlstateError:
         return None
     form = statements[0].runner_form if len(statements) == 1 else None
-    return None if form is None or (job.params and form.form is not Form.QUERY) else form
+    if form is None or (job.params and form.form is not Form.QUERY):
+        return None
+    # The runner puts PREPARE before the whole text, which an empty statement before the other one would end.
+    return form if form.form is not Form.QUERY or job.sql.startswith(statements[0].text) else None
 
 
 def find_refusal(job: ClaimedJob) -> SqlstateError | None:
@@ -254,7 +257,9 @@ class ResultTransaction:
         return tag
 
     def _read_ending(self, answer: Any, encoding: str) -> None:
-        self.ending = Ending(answer.get_value(0, 0).decode(encoding))
+        # Rows may arrive in chunks, of which the last is empty.
+        if answer.ntuples:
+            self.ending = Ending(answer.get_value(0, 0).decode(encoding))
 
     def _exchange(self, calls: list[PipelineCall]) -> None:
         try:
