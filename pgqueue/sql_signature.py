@@ -83,8 +83,13 @@ def sql(
         timeout: after how many seconds the statement is canceled.
         max_attempts: how often it is tried if it fails.
         backoff: the wait before the second attempt; it doubles with each.
-        durability, limit_key: as for `pgqueue.Client.launch`.
-        queue, priority, countdown, eta, expires: Celery's options of the task.
+        durability: as for `pgqueue.Client.launch`.
+        limit_key: as for `pgqueue.Client.launch`.
+        queue: to which the task goes; None: the one that Celery's routes name.
+        priority: from 0 to 9, as for a task.
+        countdown: after how many seconds it may begin.
+        eta: when it may begin.
+        expires: when, or after how many seconds, it is not begun any more.
         app: the Celery application; None: the current one.
 
     Raises:

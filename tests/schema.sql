@@ -1059,7 +1059,7 @@ CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABL
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._ending_steps() RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) RETURNS pgqueue.handle
@@ -1588,7 +1588,7 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._job_steps(job_id text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._job_totals() RETURNS TABLE(queue text, succeeded bigint, failed bigint, canceled bigint, expired bigint, wait_seconds double precision, run_seconds double precision, wait_counts bigint[], run_counts bigint[])

@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from amqp.exceptions import NotFound, ResourceLocked
+from amqp.exceptions import NotFound, RecoverableConnectionError, ResourceLocked
 from amqp.protocol import queue_declare_ok_t
 from kombu.transport import virtual
 from kombu.transport.base import to_rabbitmq_queue_arguments
@@ -221,7 +221,11 @@ class Channel(virtual.Channel):
 
         Raises:
             amqp.exceptions.ResourceLocked: the queue is exclusive, and another process consumes it.
+            amqp.exceptions.RecoverableConnectionError: the channel's connection was lost.
         """
+        if self.connection is None:
+            # The connection delivers to its open channels only, also when it is connected again.
+            raise RecoverableConnectionError("channel disconnected")
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
         try:
             self._transport.worker_session.queues.consume(queue)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from amqp.exceptions import ConnectionError as AMQPConnectionError
-from kombu.exceptions import ChannelError
+from kombu.exceptions import ChannelError, OperationalError
 from kombu.transport import virtual
 
 from .. import errors
@@ -55,8 +55,12 @@ class Transport(virtual.Transport):
         # A server that is in recovery, or was demoted, reports this for a write.
         psycopg.errors.ReadOnlySqlTransaction,
         errors.WorkerUnknown,
+        # kombu makes this of the errors above when it has tried to connect again by itself: it does so for 4 s when a
+        # program asks for the default channel, and Celery's worker asks for it while it starts its steps.
+        OperationalError,
     )
-    recoverable_connection_errors = connection_errors
+    #: After these kombu tries again by itself. It has done that before it raises its own OperationalError.
+    recoverable_connection_errors = connection_errors[:-1]
     channel_errors = (  # type: ignore[assignment] # as above
         ChannelError,
         psycopg.DatabaseError,
@@ -98,9 +102,15 @@ class Transport(virtual.Transport):
 
         Raises:
             psycopg.OperationalError: the server cannot be reached, or is in recovery.
+            kombu.exceptions.OperationalError: an event loop drains this connection, whose worker session is lost.
             SchemaTooOld, SchemaTooNew: the schema is of a version that this code cannot use.
         """
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
+            if self._event_loop is not None:
+                # Channels and the loop belong to the lost session, and kombu, which connects again when it is asked
+                # for a channel, would not renew them: nothing would be consumed. Its own error it passes on at once,
+                # so the loop's owner starts anew.
+                raise OperationalError("the session of this worker is lost")
             self._abandon()
         liveness.note_attempt()
         if self._caller is None:

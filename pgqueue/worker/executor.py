@@ -183,7 +183,7 @@ class Executor(threading.Thread):
             return self._run(job)
         except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
             logger.exception("job %s could not be run, or its end not be reported", job.id)
-            # A session in the middle of a transaction has the job locked, and the report would wait for it.
+            # An answer may be half read, and a transaction may be open that has locked the row of the job.
             self.close_sessions()
             try:
                 return self._context.completer.defer(job, f"the worker failed: {type(error).__name__}: {error}")

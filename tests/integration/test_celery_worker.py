@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import psutil
 import pytest
 from celery import Celery
 
 from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
+from tests.harness.interrupted_app import STOPS_BEFORE
 
 StartWorker = Callable[..., Worker]
 
@@ -343,3 +345,46 @@ def test_a_worker_survives_the_end_of_its_server(
     app.send_task("leave_trace", ["afterwards"])
     eventually(lambda: "afterwards" in labels(db))
     assert db.fetch_value("select count(*) from pgqueue.worker") == 1
+
+
+@pytest.mark.kills
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["celery.worker.consumer.heart:Heart", "celery.worker.consumer.mingle:Mingle"])
+@pytest.mark.parametrize("seconds_down", [0.0, 8.0])
+def test_a_worker_survives_a_restart_in_the_middle_of_its_reconnect(
+    own_server_db: Database, own_server_app: Celery, start_worker: StartWorker, step: str, seconds_down: float
+) -> None:
+    db, app = own_server_db, own_server_app
+    worker = start_worker(
+        db,
+        command="celery",
+        app="tests.harness.interrupted_app",
+        environment={STOPS_BEFORE: step},
+        arguments=["-l", "info", "--concurrency=1"],
+        preloaded=False,
+    )
+    process = psutil.Process(worker.pid)
+
+    def is_stopped() -> bool:
+        return process.status() == psutil.STATUS_STOPPED
+
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    eventually(is_stopped, what="the worker in the middle of its reconnect")
+    db.server.embedded.stop()
+    if seconds_down:
+        process.send_signal(signal.SIGCONT)
+        time.sleep(seconds_down)
+    db.server.embedded.start()
+    app.send_task("leave_trace", ["afterwards"])
+
+    if not seconds_down:
+        process.send_signal(signal.SIGCONT)
+
+    def has_run() -> bool:
+        assert worker.exit_code is None
+        return labels(db) == ["afterwards"]
+
+    eventually(has_run, timeout=60, what="the task")

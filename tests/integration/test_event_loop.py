@@ -287,3 +287,22 @@ def test_whoever_leaves_the_loop_is_not_told_that_the_server_has_given_it_up(db:
 
     assert not async_query.is_running
     sessions.close()
+
+
+def test_a_loss_in_the_middle_of_connecting_is_a_connection_error_of_whoever_runs_the_loop(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    inbox = open_inbox(1)
+    connection = inbox.connection
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+    )
+
+    # A publish notices the loss, and goes on without the session.
+    eventually(lambda: WorkerSession.find(connection.transport.database) is None)
+
+    for _ in range(2):
+        with pytest.raises(connection.connection_errors, match="session of this worker is lost"):
+            _ = connection.default_channel
+    connection.collect()
+    assert connection.default_channel.connection is connection.transport

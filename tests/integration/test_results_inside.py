@@ -137,6 +137,8 @@ TOP_LEVEL = [
     "declare c cursor for select 1 as n; fetch c",
     "fetch nothing",
     "selec 1",
+    ";select 1 as a",
+    " /* c */ ; select 1 as a",
     "-- nothing",
     "prepare p as select 1",
     "copy goods to stdout",
@@ -369,6 +371,25 @@ def test_a_kept_session_that_was_ended_meanwhile_is_opened_again(alice, owner):
     row = launch(alice, "select 1").end()
 
     assert (row["state"], row["attempts"]) == ("succeeded", 1)
+
+
+def test_a_fault_of_the_worker_in_the_middle_of_an_answer_costs_the_next_jobs_nothing(alice, monkeypatch):
+    """The session is given up: the answer was not read to its end, so nothing can be sent over it."""
+    read, failed = ResultTransaction._receive, []
+
+    def fail_once(self, result, answer, encoding):
+        if not failed:
+            failed.append(self._session)
+            raise AttributeError("a fault of the worker")
+        return read(self, result, answer, encoding)
+
+    monkeypatch.setattr(ResultTransaction, "_receive", fail_once)
+    launch(alice, "select n from generate_series(1, 1000) n")
+    eventually(lambda: failed)
+
+    for number in range(4):
+        assert launch(alice, f"select {number}").result("n int") == [(number,)]
+    assert failed[0].is_lost
 
 
 def test_many_rows_are_kept_in_chunks(alice, ran_inside):

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from amqp.exceptions import RecoverableConnectionError
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import ChannelError
 
@@ -449,6 +450,23 @@ def test_a_lost_presence_is_a_connection_error_and_the_message_comes_back(db: Da
     inbox.wait_for(1)
 
     assert inbox.messages[0].delivery_info["redelivered"]
+
+
+def test_a_channel_of_a_lost_connection_consumes_nothing_more(db: Database, connect: Connect) -> None:
+    connection = connect()
+    old = Inbox(connection, Queue("q"))
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+    )
+    with pytest.raises(connection.connection_errors):
+        connection.drain_events(timeout=20)
+    connection.ensure_connection()
+
+    with pytest.raises(RecoverableConnectionError):
+        old.channel.basic_consume("q", False, print, "another")
+    publish(connection, "after")
+
+    assert Inbox(connection, Queue("q")).wait_for(1) == ["after"]
 
 
 def test_a_worker_that_the_server_gave_up_reconnects(db: Database, connect: Connect) -> None:

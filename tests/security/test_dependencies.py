@@ -75,3 +75,11 @@ def test_a_callback_runs_as_the_role_that_made_the_batch_and_not_as_the_one_that
     worker.run_all()
 
     assert fetch_value(owner, "select who from public.seen") == "alice"
+
+
+@pytest.mark.parametrize("settings", ['"x"', "[1]", "null", '{"search_path": 5}', '{"a": {}}'])
+def test_a_batch_has_settings_with_which_its_callbacks_can_be_enqueued(alice, settings):
+    """Else the last job of the batch would fail, which may be one of another role."""
+    making = "insert into pgqueue.batch_order (on_end, settings) values ('select 1', %s) returning id"
+    assert refused(alice, making, [settings]).sqlstate == "22023"
+    assert refused(alice, making, [f'{{"a.b": "{"x" * 1_000_000}"}}']).sqlstate == "54000"

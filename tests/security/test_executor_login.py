@@ -343,6 +343,17 @@ LATE = {
         execute 'create constraint trigger t' || new.n || ' after insert on pg_temp.later deferrable initially deferred
                  for each row execute function lair.late()';
         insert into pg_temp.later values (new.n);""",
+    "a trigger that ends the read-only mode": """
+        if new.n = 2 then reset transaction_read_only; end if;
+        perform lair.code(new.n);
+        execute 'set constraints all deferred';
+        if new.n < 3 then insert into lair.src values (new.n + 1); end if;""",
+    "a trigger that ends it and begins it again": """
+        if new.n = 2 then set transaction_read_only to default; end if;
+        perform lair.code(new.n);
+        execute 'set constraints all deferred';
+        if new.n < 3 then insert into lair.src values (new.n + 1); end if;
+        if new.n = 2 then set transaction_read_only = on; end if;""",
     "a trigger without end": """
         execute 'set constraints all deferred';
         insert into lair.src values (new.n + 1);""",

@@ -18,11 +18,15 @@ declare
   callback text;
 begin
   foreach callback in array array_remove(array[new.on_success, new.on_failure, new.on_end], null) loop
-    -- An invalid callback could not be enqueued later, and the last job of the batch would fail for it.
+    -- An invalid callback could not be enqueued later, and the last job of the batch would fail for it. So with its settings.
     perform pgqueue._check_options(callback, pgqueue._options('default'));
   end loop;
   if octet_length(new.label) > 10000 then
     raise exception 'label has more than 10000 bytes' using errcode = '54000', hint = 'A label is a short name.';
+  elsif octet_length(new.settings::text) > 1000000 then
+    raise exception 'settings have more than 1 MB' using errcode = '54000', hint = 'Name fewer or shorter settings in pgqueue.inherit.';
+  elsif jsonb_path_exists(new.settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
+    raise exception 'settings have not the shape that workers rely on' using errcode = '22023', hint = 'Make the batch with pgqueue.batch.';
   end if;
   perform pgqueue._require_quota(new.role);
   insert into pgqueue.batch (owner, label, on_success, on_failure, on_end, settings)

@@ -21,8 +21,9 @@ begin atomic
     'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
     'role', submitter::bigint, 'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
     'queue', queue, 'label', label,
-    -- These two decide in whose session a job runs that keeps its result.
-    'has_runner', exists (select from pgqueue.role_key k where k.role = submitter and k.result_runner is not null), 'may_log_in', (select r.rolcanlogin from pg_catalog.pg_roles r where r.oid = submitter));
+    -- These two decide in whose session a job runs that keeps its result. A step of a canvas has no settings of a session, so it needs one
+    -- of its submitter, which has those of the role.
+    'has_runner', kept <> 'task' and exists (select from pgqueue.role_key k where k.role = submitter and k.result_runner is not null), 'may_log_in', (select r.rolcanlogin from pg_catalog.pg_roles r where r.oid = submitter));
 end;
 comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
   is 'A job as an executor of the top-level lane needs it';

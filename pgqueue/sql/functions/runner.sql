@@ -49,29 +49,43 @@ comment on function pgqueue._setting_steps(text) is 'What a runner does to give 
 
 create or replace function pgqueue._ending_steps()
   returns text
-  language sql immutable
+  language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select $steps$
+  select replace(replace($steps$
     -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
     -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
     -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
     -- would compute the rest of a holdable one as the executors' login.
     set constraints all immediate;
+    <declare>
     begin
       set transaction read only;
       set constraints all immediate;
+      <check>
     exception when assert_failure then
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
     discard temp;
-$steps$
+$steps$,
+    -- Up to PostgreSQL 15, RESET ends the read-only mode. There the block may write nothing: a subtransaction that has written has an id,
+    -- on which it holds a lock. Locks are counted only in databases in which something can be deferred.
+    '<declare>', case when current_setting('server_version_num')::int < 160000 then $declare$
+    declare
+      own_xids bigint := case when exists (select from pg_catalog.pg_trigger t where t.tgdeferrable)
+                    then (select pg_catalog.count(*) from pg_catalog.pg_locks l where l.locktype operator(pg_catalog.=) 'transactionid' and l.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) end;
+$declare$ else '' end),
+    '<check>', case when current_setting('server_version_num')::int < 160000 then $check$
+      if own_xids operator(pg_catalog.<) (select pg_catalog.count(*) from pg_catalog.pg_locks l where l.locktype operator(pg_catalog.=) 'transactionid' and l.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) then
+        raise exception 'a trigger that was deferred twice has written something' using errcode = '25006';
+      end if;
+$check$ else '' end)
 $$;
 comment on function pgqueue._ending_steps() is 'What a runner does when the statement of a job has run: a part of pgqueue._job_steps and of what _make_result_runner makes';
 
 create or replace function pgqueue._job_steps(job_id text)
   returns text
-  language sql immutable
+  language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
   select pgqueue._setting_steps(job_id) || replace($steps$

@@ -71,7 +71,10 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
     except SqlstateError:
         return None
     form = statements[0].runner_form if len(statements) == 1 else None
-    return None if form is None or (job.params and form.form is not Form.QUERY) else form
+    if form is None or (job.params and form.form is not Form.QUERY):
+        return None
+    # The runner puts PREPARE before the whole text, which an empty statement before the other one would end.
+    return form if form.form is not Form.QUERY or job.sql.startswith(statements[0].text) else None
 
 
 def find_refusal(job: ClaimedJob) -> SqlstateError | None:
