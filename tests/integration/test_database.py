@@ -184,11 +184,19 @@ def test_a_transaction_is_of_its_thread_alone(db: Database, sessions: Sessions) 
         thread.start()
         thread.join()
         assert sessions.is_in_transaction
-        with pytest.raises(RuntimeError), sessions.transaction():
-            pass
 
     assert seen == [False]
     assert not sessions.is_in_transaction
+
+
+def test_a_transaction_inside_another_is_a_savepoint(db: Database, sessions: Sessions) -> None:
+    with sessions.transaction():
+        with pytest.raises(RuntimeError), sessions.transaction():
+            sessions.fetch("configure", setting="group_commit", value="7", queue="q")
+            raise RuntimeError
+        assert sessions.is_in_transaction
+
+    assert db.fetch_value("select count(*) from pgqueue.configured where queue = 'q'") == 0
 
 
 def test_the_server_plans_once_what_a_session_asks_again_and_again(db: Database, sessions: Sessions) -> None:

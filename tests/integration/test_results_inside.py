@@ -373,7 +373,7 @@ def test_a_kept_session_that_was_ended_meanwhile_is_opened_again(alice, owner):
     assert (row["state"], row["attempts"]) == ("succeeded", 1)
 
 
-def test_a_fault_of_the_worker_in_the_middle_of_an_answer_costs_the_next_jobs_nothing(alice, monkeypatch):
+def test_a_fault_of_the_worker_in_the_middle_of_an_answer_costs_the_next_jobs_nothing(alice, monkeypatch, caplog):
     """The session is given up: the answer was not read to its end, so nothing can be sent over it."""
     read, failed = ResultTransaction._receive, []
 
@@ -390,6 +390,7 @@ def test_a_fault_of_the_worker_in_the_middle_of_an_answer_costs_the_next_jobs_no
     for number in range(4):
         assert launch(alice, f"select {number}").result("n int") == [(number,)]
     assert failed[0].is_lost
+    caplog.clear()
 
 
 def test_many_rows_are_kept_in_chunks(alice, ran_inside):

@@ -315,6 +315,15 @@ def test_a_dead_letter_is_sent_back_only_to_where_its_sender_may_send(bob, owner
     assert notices == ['1 of the dead letters in queue "celery.dead" stay there']
 
 
+def test_a_job_is_not_moved_into_a_queue_of_celery(bob):
+    handle = fetch_value(bob, "select pgqueue.submit('select 1', delay => '1 h', unique_key => 'k')::text")
+    replace = "select pgqueue.submit('select 2', unique_key => 'k', on_conflict => 'replace', queue => 'w1.celery.pidbox')"
+
+    assert refused(bob, "select pgqueue.update(%s::pgqueue.handle, queue => 'w1.celery.pidbox')", [handle]) is not None
+    assert refused(bob, replace) is not None
+    assert fetch_value(bob, "select queue from pgqueue.jobs") == "default"
+
+
 def test_no_statement_moves_a_message_but_those_that_ask_the_door(owner):
     changes = owner.execute(
         r"""select p.proname::text from pg_proc p
@@ -322,7 +331,8 @@ def test_no_statement_moves_a_message_but_those_that_ask_the_door(owner):
               and pg_get_functiondef(p.oid) ~* '(update\s+pgqueue\.(message|inbox)\s[^;]*\mset\M[^;]*\mqueue = )|(insert\s+into\s+pgqueue\.message\M)'"""
     ).fetchall()
 
-    assert changes == [("redrive",)]
+    # The first two update pgqueue.inbox, whose check asks the door (test_a_job_is_not_moved_into_a_queue_of_celery).
+    assert changes == [("_carry_out_job_change",), ("_replace_waiting",), ("redrive",)]
     # All others insert through these two, whose check asks the door.
     check = "select pg_get_viewdef('pgqueue.inbox'::regclass), pg_get_functiondef('pgqueue._is_acceptable'::regproc)"
     assert all(

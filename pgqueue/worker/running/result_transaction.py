@@ -74,7 +74,8 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
     if form is None or (job.params and form.form is not Form.QUERY):
         return None
     # The runner puts PREPARE before the whole text, which an empty statement before the other one would end.
-    return form if form.form is not Form.QUERY or job.sql.startswith(statements[0].text) else None
+    before, _, _ = job.sql.partition(statements[0].text)
+    return form if form.form is not Form.QUERY or ";" not in before else None
 
 
 def find_refusal(job: ClaimedJob) -> SqlstateError | None:
