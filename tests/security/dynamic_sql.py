@@ -174,7 +174,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "result_runner _make_result_runner: execute format($body$",
         "result_runner _make_result_runner: execute format('grant execute on function pgqueue_run.result_%s to %I', role, pgqueue._executor_name());",
         "result_runner _make_result_runner: execute format('revoke all on function pgqueue_run.result_%s from public', role);",
-        "executor_login _repair_executor: execute format('grant execute on function pgqueue_run.check_result(oid), pgqueue_run.append_rows(bigint, bigint, int, jsonb), pgqueue_run.fail_result(bigint, bigint, jsonb, float8, jsonb), pgqueue_run.finish_result(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, jsonb, boolean) to %I', name);",
+        "executor_login _repair_executor: execute format('grant execute on function pgqueue_run.check_result(oid), pgqueue_run.append_rows(bigint, bigint, int, jsonb), pgqueue_run.fail_result(bigint, bigint, jsonb, float8, jsonb), pgqueue_run.finish_result(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, jsonb, boolean, bigint) to %I', name);",
         "group_runner _make_group_runner: execute format($body$",
         "group_runner _make_group_runner: execute format('revoke all on function pgqueue_take.takes_%1$s, pgqueue_run.group_%1$s from public', role);",
         "group_runner _make_group_runner: execute format('revoke all on procedure pgqueue_run.groups_%1$s from public', role);",
