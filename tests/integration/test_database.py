@@ -190,10 +190,14 @@ def test_a_transaction_is_of_its_thread_alone(db: Database, sessions: Sessions) 
 
 
 def test_a_transaction_inside_another_is_a_savepoint(db: Database, sessions: Sessions) -> None:
-    with sessions.transaction():
-        with pytest.raises(RuntimeError), sessions.transaction():
+    def fail() -> None:
+        with sessions.transaction():
             sessions.fetch("configure", setting="group_commit", value="7", queue="q")
             raise RuntimeError
+
+    with sessions.transaction():
+        with pytest.raises(RuntimeError):
+            fail()
         assert sessions.is_in_transaction
 
     assert db.fetch_value("select count(*) from pgqueue.configured where queue = 'q'") == 0

@@ -55,4 +55,5 @@ def test_a_job_that_succeeds_reads_and_writes_nothing_of_failures(crowd):
     assert touched
     assert not touched & {"failed_job", "attempt", "job_order"}
     finish = plan_of(plans, "with gone as ( delete from pgqueue.message")
-    assert finish.indexes == {"message_pkey"}
+    # The second one: no job waits for this one.
+    assert finish.indexes == {"message_pkey", "dependency_pkey"}

@@ -133,7 +133,7 @@ def test_a_cursor_with_the_name_of_the_results_ends_only_the_job(inside, trail, 
 def test_a_job_cannot_call_what_stores_results(lane, alice, bob):
     other = lane.launch(bob, "select pg_sleep(0.3), 'mine'")
     for call in (
-        f"pgqueue_run.finish_result({other.id}, 1, '{{SELECT 1}}', 1, '[]', '[]', '{{}}', null, false)",
+        f"pgqueue_run.finish_result({other.id}, 1, '{{SELECT 1}}', 1, '[]', '[]', '{{}}', null, false, null)",
         f"pgqueue_run.append_rows({other.id}, 1, 1, '[]')",
         f"pgqueue_run.fail_result({other.id}, 1, '{{}}', 0, null)",
         f"pgqueue._put_result((select m from pgqueue.message m where id = {other.id}), null, 1, null, null, null)",
@@ -167,7 +167,7 @@ def test_a_thief_of_the_executors_login_runs_and_stores_nothing_without_a_token(
     rows = executor.execute(f"select pgqueue_run.result_{number}(%s, 1, 'query')", [job.id]).fetchall()
     error = refused(
         executor,
-        "select pgqueue_run.finish_result(%s, 1, '{SELECT 1}', 1, '[]', '[]', '{}', null, false)",
+        "select pgqueue_run.finish_result(%s, 1, '{SELECT 1}', 1, '[]', '[]', '{}', null, false, null)",
         [job.id],
     )
 
