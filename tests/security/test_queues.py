@@ -317,7 +317,9 @@ def test_a_dead_letter_is_sent_back_only_to_where_its_sender_may_send(bob, owner
 
 def test_a_job_is_not_moved_into_a_queue_of_celery(bob):
     handle = fetch_value(bob, "select pgqueue.submit('select 1', delay => '1 h', unique_key => 'k')::text")
-    replace = "select pgqueue.submit('select 2', unique_key => 'k', on_conflict => 'replace', queue => 'w1.celery.pidbox')"
+    replace = (
+        "select pgqueue.submit('select 2', unique_key => 'k', on_conflict => 'replace', queue => 'w1.celery.pidbox')"
+    )
 
     assert refused(bob, "select pgqueue.update(%s::pgqueue.handle, queue => 'w1.celery.pidbox')", [handle]) is not None
     assert refused(bob, replace) is not None
