@@ -160,7 +160,9 @@ def test_a_deferred_trigger_that_defers_again_runs_as_the_submitter_to_the_end(l
 def test_a_job_may_make_its_transaction_read_only(lane, alice):
     ended = lane.run(alice, "set transaction read only; select 1")
     # In the middle of a DO nobody sees it coming, at the top level neither: the end of the job cannot be written.
-    assert (ended["state"], ended["sqlstate"]) == (("failed", "25006") if lane.name == "inside" else ("succeeded", None))
+    assert (ended["state"], ended["sqlstate"]) == (
+        ("failed", "25006") if lane.name == "inside" else ("succeeded", None)
+    )
     assert lane.run(alice, "set transaction read only; create table t ()")["sqlstate"] == "25006"
 
 
