@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import shutil
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,8 +43,8 @@ class TemporaryServer:
 
     def __init__(self, dsn: str, role: str | None = None) -> None:
         self.dsn, self.role = Settings.load(dsn).conninfo, role
-        #: The beginning of the names of its databases: several processes may use one server.
-        self.prefix = f"pgqueue_test_{os.getpid()}"
+        #: The beginning of the names of its databases: several processes, and several of these, may use one server.
+        self.prefix = f"pgqueue_test_{os.getpid()}_{secrets.token_hex(3)}"
         self._numbers = itertools.count(1)
         self._open = ExitStack()
         self._template: str | None = None
