@@ -330,7 +330,8 @@ def test_no_statement_moves_a_message_but_those_that_ask_the_door(owner):
     changes = owner.execute(
         r"""select p.proname::text from pg_proc p
             where p.pronamespace = 'pgqueue'::regnamespace
-              and pg_get_functiondef(p.oid) ~* '(update\s+pgqueue\.(message|inbox)\s[^;]*\mset\M[^;]*\mqueue = )|(insert\s+into\s+pgqueue\.message\M)'"""
+              and pg_get_functiondef(p.oid) ~* '(update\s+pgqueue\.(message|inbox)\s[^;]*\mset\M[^;]*\mqueue = )|(insert\s+into\s+pgqueue\.message\M)'
+            order by 1"""
     ).fetchall()
 
     # The first two update pgqueue.inbox, whose check asks the door (test_a_job_is_not_moved_into_a_queue_of_celery).
