@@ -40,10 +40,9 @@ from .running.job_transaction import JobTransaction, NotToBegin
 from .running.notices import Notices
 from .running.result_transaction import (
     ResultTransaction,
-    fields_of_run,
     find_refusal,
     find_runner_form,
-    needs_top_level,
+    without_runner,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ _UNTOLD_SECONDS = 0.5
 #: One that goes on for so long after its timeout, which it may catch, loses its session.
 _TIMEOUT_GRACE_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+#: An INFO message of the end of a job (pgqueue._tell_of_snapshot).
+_SNAPSHOT_SQLSTATE = "PQ011"
 
 
 class WorkSource(Protocol):
@@ -114,6 +115,8 @@ class Executor(threading.Thread):
         self._job: ClaimedJob | None = None
         self._job_run: Run | None = None
         self._notices = Notices()
+        #: The transaction of the job did not see all that is committed, and jobs may wait for it.
+        self._has_old_snapshot = False
 
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
@@ -130,8 +133,11 @@ class Executor(threading.Thread):
             started, self._job, self._notices = monotonic(), job, Notices()
             self.guard.enter(job.id)
             enter_job(job, fields_of_job)
+            self._has_old_snapshot = False
             outcome = self._run_guarded(job)
             self.guard.leave()
+            if self._has_old_snapshot:
+                self._release_dependants(job)
             if span is not None:
                 span.end(outcome.ending, outcome.fields.get("sqlstate"))
             self._context.progress.forget(job.id)
@@ -141,6 +147,12 @@ class Executor(threading.Thread):
             enter_job(None)
             self._reset_session()
         self.close_sessions()
+
+    def _release_dependants(self, job: ClaimedJob) -> None:
+        try:
+            self._context.completer.release_dependants(job)
+        except psycopg.Error as error:
+            logger.info("jobs that wait for job %s are left to the upkeep: %s", job.id, error)
 
     def _claim(self, awaited: Awaited) -> ClaimedJob | Chunk | None:
         work = claim_awaited(self._context.database, awaited)
@@ -199,9 +211,23 @@ class Executor(threading.Thread):
             outcome = self._run_inside(job, form)
             if outcome is not None:
                 return outcome
-        elif job.keep_result and not job.may_log_in and (refusal := find_refusal(job)) is not None:
-            return self._context.completer.fail(job, refusal.fields, None, None)
+        elif job.keep_result and not job.may_log_in:
+            refusal = find_refusal(job, self._find_syntax_error)
+            if refusal is not None:
+                return self._context.completer.fail(job, refusal, None, None)
         return self._run_at_top_level(job)
+
+    def _find_syntax_error(self, text: str) -> Fields | None:
+        job = self._running
+        try:
+            session = self._batch.lend_session(job.role, self._hear)
+            error = session.statements.find_syntax_error(text)
+        except (LoginRefused, psycopg.Error, ConnectionLost) as failure:
+            logger.info("job %s: its syntax was not checked: %s", job.id, failure)
+            return None
+        finally:
+            self._batch.take_back()
+        return None if error is None else fields_of(error)
 
     def _run_inside(self, job: ClaimedJob, form: RunnerForm) -> Outcome | None:
         """Run a job that keeps its result in a session of the executors' login; None: it has to run at the top level.
@@ -247,18 +273,18 @@ class Executor(threading.Thread):
         except Exception as error:
             if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
-            fields = fields_of_run(error, job.sql)
+            fields = fields_of(error)
             if was_kept and is_of_used_session(fields):
                 self._batch.close_session()
                 self._notices.forget()
                 return self._run_in_runner(job, form)
             cause = self.guard.close()
             may_move = job.may_log_in or not run.has_begun
-            if cause is None and may_move and needs_top_level(job, form, fields, has_begun=run.has_begun):
+            if cause is None and may_move and completer.needs_top_level(job, fields):
                 self._notices.forget()
                 self._clear_inside(session)
                 return None
-            return self._fail(session, fields, cause, has_begun=run.has_begun)
+            return self._fail(session, without_runner(fields, job.sql), cause, has_begun=run.has_begun)
 
     def _clear_inside(self, session: JobSession) -> None:
         session.roll_back()
@@ -425,6 +451,8 @@ class Executor(threading.Thread):
             self._context.progress.hear(self._job, self._job_run, notice)
         elif notice.sqlstate == WAIT_SQLSTATE:
             self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
+        elif notice.sqlstate == _SNAPSHOT_SQLSTATE:
+            self._has_old_snapshot = True
         else:
             self._notices.add(notice)
             self._context.job_log.hear(self._job.id, notice)

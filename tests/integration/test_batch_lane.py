@@ -325,23 +325,30 @@ def test_a_job_sees_its_traceparent_and_the_next_one_does_not(alice, owner, exec
 
 
 @pytest.mark.parametrize(
-    ("statement", "sqlstate"),
+    ("statement", "params", "sqlstate"),
     [
-        ("vacuum seen", "25001"),
-        ("commit", "0A000"),
-        ("set role alice", "42501"),
-        ("set transaction read only", "25006"),
+        ("vacuum seen", None, "25001"),
+        ("commit", None, "0A000"),
+        ("set role alice", None, "42501"),
+        ("set transaction read only", None, "25006"),
+        (";select $1", ["1"], "42601"),
+        ("select 1", ["1"], "42P18"),
+        ("call nothing($1)", ["1"], "42601"),
+        ("/* c */ ; insert into seen (word) values ($1); select 1", ["1"], "42601"),
     ],
 )
-def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(db, owner, executors, statement, sqlstate):
+def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(
+    db, owner, executors, statement, params, sqlstate
+):
     db.create_role("carol", options="nologin")
     owner.execute("set role carol")
-    job = submit(owner, statement)
+    job = submit(owner, statement, **({"params": params} if params else {}))
     owner.execute("reset role")
 
     row = job.end()
 
     assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, 1)
+    assert "carol may not log in" in row["error_hint"]
 
 
 def test_a_name_that_looks_like_a_runners_is_the_jobs_own(db, owner, executors):
