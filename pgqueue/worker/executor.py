@@ -211,7 +211,7 @@ class Executor(threading.Thread):
             outcome = self._run_inside(job, form)
             if outcome is not None:
                 return outcome
-        elif job.keep_result and not job.may_log_in:
+        elif not job.may_log_in:
             refusal = find_refusal(job, self._find_syntax_error)
             if refusal is not None:
                 return self._context.completer.fail(job, refusal, None, None)

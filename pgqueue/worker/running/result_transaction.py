@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .error_fields import Fields
     from .job_session import JobSession
     from .runner_forms import RunnerForm
+    from .sql_splitter import Statement
 
 #: The cursor of the rows (pgqueue._make_result_runner).
 _CURSOR = "pgqueue_result"
@@ -70,36 +71,50 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
 
 
 def find_refusal(job: ClaimedJob, find_syntax_error: Callable[[str], Fields | None]) -> Fields | None:
-    """Return why a job can never run whose submitter may not log in, unless it is only that a runner is missing now.
+    """Return why a job can never run whose submitter may not log in; None: it may run with a login or a runner.
 
     Args:
         job: has no form in which it runs inside the server.
         find_syntax_error: asks the server about a text that the parser does not understand.
     """
-    if not job.has_runner:
+    if not job.has_runner or not (job.keep_result or (job.params and _has_semicolon(job))):
         return None
     try:
         statements = split(job.sql, lambda _: False)
         check_parameters(statements, len(job.params))
     except SqlstateError as error:
         return error.fields
-    detail, hint = None, "A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept."
-    setting = next((name for name in _TOP_LEVEL_SETTINGS if name in job.settings), None)
-    if any(not statement.is_understood for statement in statements):
-        if (syntax_error := find_syntax_error(job.sql)) is not None:
-            return syntax_error
-        length = len(job.sql.encode())
-        if length > PARSED_LENGTH:
-            detail = f"It has {length} bytes, and without a login of the role at most {PARSED_LENGTH} are examined."
-            hint = "Put long values into params, or the statement into a function."
-        else:
-            detail = "The parser of pgqueue does not know the syntax of the SQL, which PostgreSQL does."
-    elif setting is not None or job.settings.get(_QUOTING, "on") != "on":
-        detail = f'The job has the setting "{setting or _QUOTING}", which needs a session of the role.'
-        hint = "Submit it from a session without that setting."
-    message = f'role "{job.submitter}" may not log in, so its jobs cannot keep the result of this SQL'
-    hint += " For other SQL use pgqueue.submit, or let workers log in as the role."
+    syntax_error = None if all(each.is_understood for each in statements) else find_syntax_error(job.sql)
+    if syntax_error is not None:
+        return syntax_error
+    what = "keep the result of" if job.keep_result else "run"
+    message = f'role "{job.submitter}" may not log in, so its jobs cannot {what} this SQL'
+    detail, hint = _explain_refusal(job, statements)
+    hint += f" {'For other SQL use pgqueue.submit, or' if job.keep_result else 'Or'} let workers log in as the role."
     return SqlstateError("55000", message, detail=detail, hint=hint).fields
+
+
+def _explain_refusal(job: ClaimedJob, statements: list[Statement]) -> tuple[str | None, str]:
+    """Return why a job has no form in which it runs inside the server, as a detail and a hint."""
+    usual_hint = "A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept."
+    setting = next((name for name in _TOP_LEVEL_SETTINGS if name in job.settings), None)
+    if not all(each.is_understood for each in statements):
+        length = len(job.sql.encode())
+        if length <= PARSED_LENGTH:
+            return "The parser of pgqueue does not know the syntax of the SQL, which PostgreSQL does.", usual_hint
+        detail = f"It has {length} bytes, and without a login of the role at most {PARSED_LENGTH} are examined."
+        return detail, "Put long values into params, or the statement into a function."
+    if setting is not None or job.settings.get(_QUOTING, "on") != "on":
+        detail = f'The job has the setting "{setting or _QUOTING}", which needs a session of the role.'
+        return detail, "Submit it from a session without that setting."
+    if job.params and _has_semicolon(job):
+        return "SQL with parameters has a semicolon.", "Leave the semicolon out, or put it into params."
+    return None, usual_hint
+
+
+def _has_semicolon(job: ClaimedJob) -> bool:
+    """Return whether there is a semicolon before the end of the SQL, as pgqueue._lane looks for it."""
+    return ";" in job.sql.rstrip("; \t\r\n")
 
 
 def without_runner(fields: Fields, sql: str) -> Fields:
