@@ -258,7 +258,6 @@ declare
   checked record;
   succeeded bigint[] := '{}';
   unsuccessful bigint[] := '{}';
-  done bigint[] := '{}';
 begin
   for checked in
     with parent as materialized (
@@ -282,7 +281,7 @@ begin
     else
       unsuccessful := unsuccessful || checked.parent;
     end if;
-    done := done || checked.ids;
+    delete from pgqueue.dependency_check c where c.id = any (checked.ids);
   end loop;
   -- All of them together, so that rows are locked in one order.
   if unsuccessful <> '{}' then
@@ -291,7 +290,6 @@ begin
   if succeeded <> '{}' then
     perform pgqueue._settle_dependants(succeeded, true);
   end if;
-  delete from pgqueue.dependency_check c where c.id = any (done);
 end
 $$;
 comment on function pgqueue._check_dependencies(int, bigint) is

@@ -44,8 +44,8 @@ declare
   message constant text := error ->> 'message';
   routine constant text := coalesce(error ->> 'routine', '');
   step constant text := pgqueue._runner_step(error);
-  -- The context inside the runner: functions that the job has called, from the inside out, a line each. The last line is its own statement, here without its text and the comment
-  -- that the runner has added, which have lines of their own.
+  -- The context inside the runner: functions that the job has called, from the inside out, a line each. The last line is its own
+  -- statement, here without the text and the comment of the runner, which may have several lines.
   inner_context constant text := regexp_replace(
     replace(substring(error ->> 'context' from '^((?:.*\n)?)[^\n]*pgqueue_run[.](?:job|result)_[0-9]+[(]'), sql, ''), '\n-- pgqueue job [0-9]+', '');
   -- That statement raised it, and no function or block that it has called.
