@@ -348,7 +348,9 @@ def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(
 
     row = job.end()
 
-    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, 1)
+    # SQL with a semicolon inside is refused before it runs.
+    runs = 0 if ";" in statement else 1
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, runs)
     assert "log in" in (row["error_hint"] or "") or sqlstate == "42601"
 
 
