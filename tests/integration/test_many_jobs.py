@@ -155,7 +155,7 @@ class TestCommands:
             assert command(act, str(third.id), "--dry-run") == f"would have {done} 1 job\n"
             assert "is not known" in command(act, "999999", "--dry-run", fails=1)
             assert "was retried as job" in command(act, str(first.id), "--dry-run", fails=1)
-            assert "is not known" in command(act, f"{third.id}:1", "--dry-run", fails=1)
+            assert "cookie mismatch" in command(act, f"{third.id}:1", "--dry-run", fails=1)
         assert "is not known" in command("cancel", "999999", "--dry-run", fails=1)
         assert command("cancel", str(first.id), "--dry-run") == "would have canceled 0 jobs\n"
         assert command("discard", str(third.id)) == f"job {third.id}: discarded\n"

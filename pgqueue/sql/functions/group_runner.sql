@@ -122,7 +122,7 @@ begin
           -- A job may raise such an error itself: then the innermost line of its context says so, in every language.
           get stacked diagnostics raised_at = pg_exception_context;
           if pg_catalog.left(sqlstate, 2) operator(pg_catalog.=) any (array['40', '53', '57', '58', 'XX'])
-            and pg_catalog.split_part(raised_at, E'\n', 1) operator(pg_catalog.!~) '\mRAISE\M'
+            and pg_catalog.split_part(raised_at, E'\n', 1) operator(pg_catalog.!~) E'\\mRAISE\\M'
           then
             raise;
           end if;

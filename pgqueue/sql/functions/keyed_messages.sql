@@ -105,7 +105,7 @@ create or replace function pgqueue._find_key_owner(k pgqueue.keyed_outbox)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if k.kind <> 'task' or pgqueue._text_in(k.payload, '{headers,retries}') = '0' then
+  if k.kind <> 'task' or coalesce(pgqueue._text_in(k.payload, '{headers,retries}'), '0') = '0' then
     return k.submitter;
   end if;
   -- A worker retries a task under its own role. It has the claim of the task until that has ended, and no other login has.

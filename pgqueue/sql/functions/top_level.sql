@@ -11,12 +11,12 @@ as $$
 declare
   -- The last line that names the runner is the runner's own: outside of it only code of pgqueue runs. Each language of messages has the
   -- number of the line in another place.
-  frame text[] := regexp_match(error ->> 'context', '^(?:.*\n)?([^\n]*)pgqueue_run[.]((?:job|result)_[0-9]+)[(][^)\n]*[)]([^\n]*)');
+  frame text[] := regexp_match(error ->> 'context', E'^(?:.*\\n)?([^\\n]*)pgqueue_run[.]((?:job|result)_[0-9]+)[(][^)\\n]*[)]([^\\n]*)');
   line int := substring(frame[1] || frame[3] from '[0-9]+');
 begin
   return (
     select coalesce(substring(s.text from '-- step: (.*)'), 'begin')
-    from pg_proc p, regexp_split_to_table(p.prosrc, '\n') with ordinality s (text, n)
+    from pg_proc p, regexp_split_to_table(p.prosrc, E'\\n') with ordinality s (text, n)
     where p.pronamespace = 'pgqueue_run'::regnamespace and p.proname = frame[2] and s.n <= line and (s.n = 1 or s.text ~ '-- step: ')
     order by s.n desc
     limit 1);
@@ -47,16 +47,16 @@ declare
   -- The context inside the runner: functions that the job has called, from the inside out, a line each. The last line is its own
   -- statement, here without the text and the comment of the runner, which may have several lines.
   inner_context constant text := regexp_replace(
-    replace(substring(error ->> 'context' from '^((?:.*\n)?)[^\n]*pgqueue_run[.](?:job|result)_[0-9]+[(]'), sql, ''), '\n-- pgqueue job [0-9]+', '');
+    replace(substring(error ->> 'context' from E'^((?:.*\\n)?)[^\\n]*pgqueue_run[.](?:job|result)_[0-9]+[(]'), sql, ''), E'\\n-- pgqueue job [0-9]+', '');
   -- That statement raised it, and no function or block that it has called.
-  is_direct constant boolean := inner_context !~ '\n.*\n';
+  is_direct constant boolean := inner_context !~ E'\\n.*\\n';
 begin
   return case
     when step is null then
       case code
         -- The runner was dropped, or made for another login, or changed.
-        when '42501' then message ~ '\m(jobs?|result)_[0-9]+\M|\mcheck_(runner|result)\M|\mpgqueue_run\M'
-        when '42883' then message ~ '\mpgqueue_run[.]'
+        when '42501' then message ~ E'\\m(jobs?|result)_[0-9]+\\M|\\mcheck_(runner|result)\\M|\\mpgqueue_run\\M'
+        when '42883' then message ~ E'\\mpgqueue_run[.]'
         when 'PQ006' then true
         -- The job has made its transaction read-only, so its end cannot be written.
         when '25006' then error ->> 'context' ~ 'pgqueue_run[.](finish_job|snooze_job|finish_result|append_rows)[(]'
@@ -74,7 +74,7 @@ begin
         when '25001' then is_direct and routine ~ '^(PreventInTransactionBlock|call_(bool|enum|string)_check_hook|ImportSnapshot|SetTransactionSnapshot)$'
         -- A CALL or DO that commits. A query cannot commit anywhere.
         when '2D000' then routine ~ '^_?SPI_(commit|rollback)'
-          and sql !~* '^(\s|--[^\n]*\n|/[*]([^*]|[*][^/])*[*]/)*(select|with|values|table|insert|update|delete|merge)\M'
+          and sql !~* E'^(\\s|--[^\\n]*\\n|/[*]([^*]|[*][^/])*[*]/)*(select|with|values|table|insert|update|delete|merge)\\M'
         -- Transaction control, COPY: the top level refuses them before anything runs, with a better message.
         when '0A000' then is_direct and routine = 'exec_stmt_dynexecute'
         -- SET ROLE: the login of the submitter may.
