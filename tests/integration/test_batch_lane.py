@@ -5,7 +5,7 @@ import pytest
 from pgqueue.worker.batch import BatchJob
 from tests.harness import eventually
 from tests.harness.executors import Executors
-from tests.harness.jobs import submit
+from tests.harness.jobs import hand_in, submit
 from tests.harness.people import fetch_value
 
 pytestmark = pytest.mark.every_server
@@ -89,11 +89,16 @@ def test_a_failed_job_is_tried_again(alice, owner, executors):
     assert (row["state"], row["attempts"]) == ("succeeded", 2)
 
 
-@pytest.mark.parametrize("statement", ["vacuum seen", "do $$begin insert into seen values ('do'); commit; end$$"])
-def test_what_cannot_run_in_a_function_is_handed_over(alice, owner, executors, statement):
-    owner.execute("alter table seen owner to alice")
+@pytest.mark.parametrize("function", ["submit", "launch"])
+@pytest.mark.parametrize(
+    "statement",
+    ["vacuum seen", "reindex table parted", "do $$begin insert into seen values ('do'); commit; end$$"],
+)
+def test_what_cannot_run_in_a_function_is_handed_over(alice, owner, executors, statement, function):
+    owner.execute("create table parted (n int primary key) partition by list (n)")
+    owner.execute("alter table parted owner to alice; alter table seen owner to alice")
 
-    row = submit(alice, statement).end()
+    row = hand_in(alice, function, statement).end()
 
     assert row["state"] == "succeeded"
     assert row["attempts"] == 1

@@ -19,6 +19,8 @@ _FAREWELL = "quickdie"
 _TERMINATED = "57P01"
 #: The server function that refuses a value of a setting that is a number.
 _SETTING_REFUSED = "call_int_check_hook"
+#: The server function of RAISE in PL/pgSQL.
+_RAISE = "exec_stmt_raise"
 #: The server functions of a COMMIT and a ROLLBACK in a procedure.
 _TRANSACTION_ENDS = frozenset({"_SPI_commit", "_SPI_rollback", "SPI_commit", "SPI_rollback"})
 
@@ -111,11 +113,13 @@ def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
 def needs_own_transaction(fields: Mapping[str, str | None]) -> bool:
     """Return whether an error says that a statement cannot run inside a transaction block.
 
-    A job may raise the same SQLSTATE: in a function or a block, which the context names, and by another routine.
+    A job may raise the same SQLSTATE, by another routine of the server. Inside a function or a block, of which the context
+    has several lines, such a statement cannot run anywhere.
     """
-    if fields.get("sqlstate") == "2D000":
-        return fields.get("routine") in _TRANSACTION_ENDS
-    return fields.get("sqlstate") == "25001" and fields.get("context") is None
+    sqlstate, routine = fields.get("sqlstate"), fields.get("routine")
+    if sqlstate == "2D000":
+        return routine in _TRANSACTION_ENDS
+    return sqlstate == "25001" and routine != _RAISE and "\n" not in (fields.get("context") or "")
 
 
 def fields_of(error: BaseException) -> Fields:
