@@ -113,8 +113,8 @@ def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
 def needs_own_transaction(fields: Mapping[str, str | None]) -> bool:
     """Return whether an error says that a statement cannot run inside a transaction block.
 
-    A job may raise the same SQLSTATE, by another routine of the server. Inside a function or a block, of which the context
-    has several lines, such a statement cannot run anywhere.
+    A job may raise the same SQLSTATE, by another routine of the server. Inside a function or a block, of which the
+    context has several lines, such a statement cannot run anywhere.
     """
     sqlstate, routine = fields.get("sqlstate"), fields.get("routine")
     if sqlstate == "2D000":
