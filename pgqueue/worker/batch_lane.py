@@ -9,7 +9,6 @@ that ends the transaction all of its jobs do: no error of a group decides about 
 
 from __future__ import annotations
 
-from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +121,7 @@ class BatchRunner:
         """
         self._chunk = chunk
         self._cancel_revoked(chunk)
-        left = _order_by_queue(chunk.jobs)
+        left = chunk.in_order()
         if self._context.tracer is not None:
             chunk.traced = self._context.tracer.find_traced(chunk.jobs)
             chunk.alone.update(chunk.traced)
@@ -141,8 +140,8 @@ class BatchRunner:
                 self._release(left)
                 return
             called_at = monotonic()
-            jobs = _next_jobs(chunk, left)
-            is_group = _is_group(chunk, jobs)
+            jobs = chunk.next_jobs(left)
+            is_group = chunk.is_group(jobs)
             self._begin_span(chunk, jobs)
             has_ended = False
             try:
@@ -380,32 +379,3 @@ class BatchRunner:
                 self._said_in_group.append(read_line(job_id, notice))
             else:
                 self._context.job_log.hear(job_id, notice)
-
-
-def _order_by_queue(jobs: Sequence[BatchJob]) -> list[BatchJob]:
-    """Bring jobs together that may share a transaction: a group is of one queue. The order within a queue stays."""
-    if all(job.group_commit == 1 for job in jobs):
-        return list(jobs)
-    places: dict[str, int] = {}
-    return sorted(jobs, key=lambda job: places.setdefault(job.queue, len(places)))
-
-
-def _next_jobs(chunk: Chunk, left: list[BatchJob]) -> list[BatchJob]:
-    """Return the jobs of the next call: those that may share a transaction, or those that run by themselves."""
-    if chunk.is_each_alone:
-        return left[:1]
-    first = left[0]
-    if first.id in chunk.traced:
-        return [first]
-    if _is_alone(chunk, first):
-        return list(takewhile(lambda job: _is_alone(chunk, job) and job.id not in chunk.traced, left))
-    together = takewhile(lambda job: job.queue == first.queue and not _is_alone(chunk, job), left)
-    return list(together)[: first.group_commit]
-
-
-def _is_alone(chunk: Chunk, job: BatchJob) -> bool:
-    return job.group_commit == 1 or job.id in chunk.alone
-
-
-def _is_group(chunk: Chunk, jobs: Sequence[BatchJob]) -> bool:
-    return len(jobs) > 1 and not _is_alone(chunk, jobs[0])
