@@ -19,6 +19,19 @@ from tests.harness.database import Database
 
 JOBS = 1_000_000
 PAGES = 40
+#: As upkeep has made them, day by day.
+PARTITIONS = """
+do $$
+declare
+  day date;
+begin
+  for day in select (now() at time zone 'UTC')::date - n from generate_series(0, 30) n loop
+    execute format('create table if not exists pgqueue.%I partition of pgqueue.history for values from (%L) to (%L)',
+                   pgqueue._partition_name('history', day), day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+  end loop;
+end
+$$
+"""
 #: One job in 20 has failed, with one of 1,000 messages; 20 queues, 1,000 labels, as many statements as jobs.
 FILL = """
 insert into pgqueue.history (id, cookie, launched_at, ended_at, submitter, state, kept, priority, attempts, queue, sql, label, error)
@@ -60,6 +73,7 @@ FILTERS: tuple[dict[str, str], ...] = (
 def fill(db: Database, count: int) -> None:
     """Insert the jobs, with the errors of those that failed."""
     with db.connect() as session:
+        session.execute(PARTITIONS)
         session.execute(FILL, {"count": count})
         session.execute(FILL_ATTEMPTS)
         session.execute("select setval('pgqueue.message_id_seq', %s)", [count + 1])
