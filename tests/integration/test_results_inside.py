@@ -7,6 +7,7 @@ import pytest
 from pgqueue.worker import executor
 from pgqueue.worker.running.result_buffer import read_record
 from pgqueue.worker.running.result_transaction import ResultTransaction
+from pgqueue.worker.watched_run import WatchedRun
 from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_one, fetch_value, refused
@@ -462,7 +463,7 @@ def test_an_executor_that_fails_in_an_open_transaction_gives_the_job_back(alice,
         raise RuntimeError("a fault of the worker")
 
     monkeypatch.setattr(ResultTransaction, "_complete", fail)
-    monkeypatch.setattr(executor.Executor, "_fail", fail)
+    monkeypatch.setattr(WatchedRun, "fail", fail)
 
     job = launch(alice, "select 1")
 
