@@ -1,4 +1,4 @@
-"""Limits and unique keys need to know from Celery when a task has ended, and which keys a task declares.
+"""Limits, unique keys and batches need to know from Celery when a task has ended, and which keys a task declares.
 
 Celery acks most tasks when they begin, and says nothing to the transport when they end. It calls `task_ready` for each
 task that has ended in whatever way.
@@ -24,11 +24,11 @@ def tell_ends(celery_worker_state: Any) -> None:
         return
 
     @functools.wraps(tell)
-    def task_ready(request: Any, *args: Any, **kwargs: Any) -> None:
-        tell(request, *args, **kwargs)
+    def task_ready(request: Any, successful: bool = False, **options: Any) -> None:
+        tell(request, successful, **options)
         message = getattr(request, "message", None)
         if isinstance(message, Message):
-            message.end()
+            message.end(successful)
 
     task_ready.tells_messages = True  # type: ignore[attr-defined]
     celery_worker_state.task_ready = task_ready

@@ -81,8 +81,8 @@ begin
   with gone as (
     delete from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task' returning m as message, m.state as before
   )
-  -- A worker runs the messages that it has, and reports how they end.
-  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
+  -- A worker runs the messages that it has, and reports how they end, but not to a batch: that has lost them.
+  select count(case when g.before = 'claimed' then null else pgqueue._revoke_task(g.message, 'the queue was deleted') end), count(*)
   into unclaimed, deleted from gone g;
   return deleted;
 end
@@ -126,7 +126,7 @@ begin
         delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
         returning m as message
       )
-      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
+      select count(pgqueue._revoke_task(g.message, 'the queue was deleted')) into unclaimed from gone g;
     end if;
   end if;
 end
