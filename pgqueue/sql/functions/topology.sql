@@ -66,7 +66,6 @@ create or replace function pgqueue._drop_queue(queue text, if_unused boolean, if
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  unclaimed int;
   deleted int;
 begin
   if if_unused and exists (select from pgqueue.worker w where _drop_queue.queue = any (w.queues))
@@ -82,8 +81,8 @@ begin
     delete from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task' returning m as message, m.state as before
   )
   -- A worker runs the messages that it has, and reports how they end, but not to a batch: that has lost them.
-  select count(case when g.before = 'claimed' then null else pgqueue._revoke_task(g.message, 'the queue was deleted') end), count(*)
-  into unclaimed, deleted from gone g;
+  select count(case when g.before = 'claimed' then pgqueue._end_member(g.message, false) else pgqueue._revoke_task(g.message, 'the queue was deleted') end)
+  into deleted from gone g;
   return deleted;
 end
 $$;
