@@ -95,9 +95,10 @@ def test_the_last_task_and_the_last_job_end_at_once(alice, owner, db, worker, ba
     job = worker.claim_one()
     session = begin(db, worker)
     ack(session, two)
+    executor = worker.batch_executor
 
-    ended = in_background(worker.run, job)
-    wait_until_blocked(owner, worker.batch_executor.session.info.backend_pid)
+    ended = in_background(executor.run, job)
+    wait_until_blocked(owner, executor.session.info.backend_pid)
     session.execute("commit")
 
     assert ended.result(timeout=20) == "succeeded"

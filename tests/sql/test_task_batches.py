@@ -74,9 +74,7 @@ def test_a_task_waits_until_it_is_due_though_its_jobs_have_ended(owner, alice, w
 
 def test_the_end_of_a_chain_of_jobs_revokes_the_task_behind_it(alice, worker):
     first = enqueue(alice, "select 1/0")
-    second = fetch_value(
-        alice, "select pgqueue.enqueue('select 2', after => array[%s::pgqueue.handle])::text", [first]
-    )
+    second = fetch_value(alice, "select pgqueue.enqueue('select 2', after => array[%s::pgqueue.handle])::text", [first])
     alice.execute(AFTER, [second, "cancel"])
     worker.run_next()
 
