@@ -48,7 +48,7 @@ class Uniqueness(NamedTuple):
 
 
 class Dependence(NamedTuple):
-    """What a task depends on, and what depends on it."""
+    """The jobs that a task waits for, its batch, and the task that it continues."""
 
     #: The jobs that it waits for, as JSON's handles.
     after: list[dict[str, int | None]] | None = None

@@ -53,7 +53,7 @@ class Message(virtual.Message):
     #: Whether its claim counts for a limit until its task has ended. Celery acks most tasks when they begin.
     holds_place = False
     _is_acked_early = False
-    #: Whether its task has ended otherwise than well, which its batch is told.
+    #: Whether its task has ended without success. Its batch counts that.
     _has_failed = False
 
     def __init__(self, payload: dict[str, Any], channel: ReceivingChannel) -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .envelope import Row
 
 
-#: A unique key that is taken, several queues, an option that is no good, and a batch or a job that is not known, belongs
-#: to another role, or has ended.
+#: A unique key that is taken, several queues, an option that is no good, and a batch or a job that is not known, that
+#: belongs to another role, or that has ended.
 _REFUSED = ("23505", "0A000", "22023", "42704", "42501", "55000")
 
 

@@ -53,7 +53,7 @@ class Settlement:
         """Remove a message from its queue.
 
         Args:
-            has_failed: it is a task that has not succeeded, which its batch is told.
+            has_failed: it is a task that has not succeeded. Its batch counts that.
 
         Raises:
             psycopg.Error: the server could not be reached.

@@ -62,7 +62,7 @@ class TaskDelivery:
         settled = self._qos.read_ahead.settled
         message.holds_place = claimed.lane == "held" and not subscription.no_ack and process_identity.is_worker()
         if message.holds_place:
-            # What the task sends under its own id continues it.
+            # A message that the task sends under its own id continues it.
             message.headers[CLAIM_HEADER] = to_claim(claimed.delivery_tag, message.headers.get("id"))
         try:
             subscription.callback(message)
