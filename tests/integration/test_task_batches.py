@@ -18,6 +18,12 @@ COUNTS = "select succeeded, failed, ended_at is not null from pgqueue.batches wh
 ENDED = "select count(*) from pgqueue.message where kind = 'task' and queue = 'celery'"
 
 
+@pytest.fixture(autouse=True)
+def enrolled(db: Database) -> None:
+    """Let the role of the application make batches and jobs."""
+    db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+
+
 def make_batch(db: Database) -> int:
     return int(db.fetch_value("select pgqueue.batch('b')"))
 
@@ -33,14 +39,15 @@ def send(app: Celery, name: str, *args: Any, **options: Any) -> Any:
 
 @pytest.mark.slow
 def test_each_end_of_a_task_is_that_of_a_member(db: Database, app: Celery, start_worker: StartWorker) -> None:
-    """Acked early and late, with a retry, and with an error."""
+    """Acked early and late, with a retry, replaced, and with an error."""
     batch = make_batch(db)
     # They are sent before there is a worker: the first to end would end the batch.
     send(app, "leave_trace", "early", batch=batch)
     send(app, "leave_first", ["late"], batch=batch)
     send(app, "try_twice", "again", batch=batch)
+    send(app, "replace_itself", "replaced", batch=batch)
     send(app, "leave_first", 7, batch=batch)  # acked late, and fails
-    send(app, "leave_trace", batch=batch)  # acked early, and fails: it has no argument
+    send(app, "leave_trace", {"no": "text"}, batch=batch)  # acked early, and fails
     revoked = send(app, "leave_trace", "revoked", batch=batch)
     app.control.revoke(revoked.id)
     worker = start(start_worker, db, "--concurrency=2")
@@ -49,10 +56,10 @@ def test_each_end_of_a_task_is_that_of_a_member(db: Database, app: Celery, start
     eventually(lambda: counts(db, batch)[2], 60)
 
     assert sorted(labels(db)) in (
-        ["again 0", "again 1", "early", "late"],
-        ["again 0", "again 1", "early", "late", "revoked"],  # it had begun before
+        ["again 0", "again 1", "early", "late", "replaced"],
+        ["again 0", "again 1", "early", "late", "replaced", "revoked"],  # it had begun before
     )
-    assert counts(db, batch) in ((3, 3, True), (4, 2, True))
+    assert counts(db, batch) in ((4, 3, True), (5, 2, True))
     assert worker
     eventually(lambda: db.fetch_value(ENDED) == 0)
 
