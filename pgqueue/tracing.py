@@ -59,7 +59,7 @@ def to_context(traceparent: str) -> Any:
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Return whether the spans of a trace are recorded. A text that is none, which a role has written itself, names none."""
+    """Return whether the spans of a trace are recorded: not if the text, which a role can have written, names none."""
     return _FORM.fullmatch(traceparent) is not None and bool(int(traceparent[-2:], 16) & 1)
 
 

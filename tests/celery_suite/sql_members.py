@@ -22,10 +22,10 @@ EVERY = 3
 UNCHANGED = {
     "test_chain_with_a_deserialised_chain_led_by_a_group": "sends signatures that were stored as JSON: a statement has"
     " lost its seal then, and is refused",
-    "test_chain_of_implicit_chords_as_body[False-True]": "does so, too",
-    "test_chain_of_implicit_chords_as_body[True-True]": "does so, too",
+    "test_chain_of_implicit_chords_as_body[False-True]": "sends signatures that were stored as JSON",
+    "test_chain_of_implicit_chords_as_body[True-True]": "sends signatures that were stored as JSON",
     "test_chord_in_chain_with_args": "runs its canvas eagerly as well, which an SQL step refuses",
-    "test_chain_in_chain_with_args": "runs its canvas eagerly as well",
+    "test_chain_in_chain_with_args": "runs its canvas eagerly as well, which an SQL step refuses",
     "test_group_args_and_kwargs": "calls its group with keyword arguments, which an SQL step does not take",
     "test_generator_group_iterated_while_calling_len": "compares the arguments of signatures",
 }
