@@ -129,7 +129,7 @@ def test_a_role_that_may_not_keep_a_result_writes_no_job_that_does(owner, alice)
             "insert into pgqueue.outbox (kind, queue, sql, cookie, settings, kept)"
             f" values ('job', 'q', 'select 1', 1, '{{}}', '{kept}')",
         )
-        assert (error.sqlstate, error.diag.message_hint is not None) == ("42501", True), str(error)
+        assert (error.sqlstate, error.diag.message_hint is not None) == ("55000", True), str(error)
 
 
 # The views beside the outbox through which roles write, and what each takes of settings that a role writes itself.
