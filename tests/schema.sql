@@ -78,7 +78,7 @@ CREATE TYPE pgqueue.limit_turn AS (
 	seconds double precision
 );
 
-COMMENT ON TYPE pgqueue.limit_turn IS 'A key that has its turn in a claim. ids: its messages that are claimed; room: how many more may be, NULL: any number; seconds: until there may be more room';
+COMMENT ON TYPE pgqueue.limit_turn IS 'A key that has its turn in a claim. holder_id: NULL if the claim has not locked its count; ids: its messages that are claimed; room: how many more may be; seconds: until there may be more room';
 
 CREATE TYPE pgqueue.message_kind AS ENUM (
     'job',
@@ -1777,9 +1777,6 @@ CREATE FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator b
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS text[]
-    LANGUAGE plpgsql;
-
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1838,6 +1835,9 @@ CREATE FUNCTION pgqueue._make_background_role() RETURNS void
 CREATE FUNCTION pgqueue._make_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._make_counts(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS boolean
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
@@ -3530,7 +3530,7 @@ CREATE TABLE pgqueue.limit_holder (
     limit_key text NOT NULL COLLATE pg_catalog."C"
 );
 
-COMMENT ON TABLE pgqueue.limit_holder IS 'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+COMMENT ON TABLE pgqueue.limit_holder IS 'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. The row is never updated: what it counts is in pgqueue.limit_state';
 
 COMMENT ON COLUMN pgqueue.limit_holder.is_total IS 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
 
@@ -3554,7 +3554,7 @@ CREATE TABLE pgqueue.limit_state (
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
-COMMENT ON TABLE pgqueue.limit_state IS 'Which messages were claimed under a limit. The row with the highest seq counts. A claim writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
+COMMENT ON TABLE pgqueue.limit_state IS 'Which messages were claimed under a limit. The row with the highest seq counts. A claim locks it while it decides, writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
 
 COMMENT ON COLUMN pgqueue.limit_state.ids IS 'The claimed messages, including some that have ended since: those count that are in the queue and claimed';
 
@@ -5420,8 +5420,6 @@ REVOKE ALL ON FUNCTION pgqueue._lock_continued(id bigint, token bigint) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
@@ -5446,6 +5444,8 @@ REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_batch() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._make_counts(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 

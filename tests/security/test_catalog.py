@@ -112,7 +112,7 @@ NOBODYS = {
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
     "_write_end", "_release_dependant", "_settle_child", "_cancel_dependants", "_settle_dependants", "_is_own_row", "_find_parents",
     "_check_dependencies", "_open_batch", "_end_batch_if_done", "_settle_batch", "_forget_batches", "_make_batch",
-    "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
+    "_claim_limited", "_take_turns", "_limit_turns", "_make_counts", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet", "_check_relay", "_forget_receipts",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
     "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
