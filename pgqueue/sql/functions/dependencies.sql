@@ -63,7 +63,7 @@ begin
     delete from pgqueue.message m where m.id = (found_job.message).id;
     -- The rows in which it is the child stay until its other parents end: those that end now have locked them.
     if (found_job.message).kind = 'task' then
-      perform pgqueue._end_task(found_job.message, 'REVOKED', format('job %s, for which it waited, did not succeed', found_job.cause));
+      perform pgqueue._end_task(found_job.message, 'REVOKED', concat('job ', found_job.cause, ', for which it waited, did not succeed'));
     else
       perform pgqueue._write_end(found_job.message, 'canceled', jsonb_build_object(
         'sqlstate', '57014', 'message', format('canceled because job %s, for which it waited, did not succeed', found_job.cause),
