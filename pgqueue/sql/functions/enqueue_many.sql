@@ -56,8 +56,6 @@ declare
   seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
   added_ids bigint[];
   added_cookies bigint[];
-  put_ids bigint[];
-  put_cookies bigint[];
   count int := cardinality(sql);
   job_settings jsonb;
 begin
@@ -68,7 +66,7 @@ begin
     options.unique_key := '';
   end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
+  state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
@@ -86,23 +84,19 @@ begin
   options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
   if options.unique_key is not null then
     -- Each may replace one before, or be dropped for it.
+    return query
     with added as (
       insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place, waits)
+                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place, after, on_parent_failure, batch)
       select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, s.statement,
              s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key,
-             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n, options.after <> '{}'
+             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n,
+             options.after, options.on_parent_failure, options.batch
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
-      returning k.id, k.cookie, k.place, k.outcome
+      returning k.id, k.cookie, k.place
     )
-    select array_agg(a.id order by a.place), array_agg(a.cookie order by a.place), array_agg(a.id order by a.place) filter (where a.outcome = 'put'),
-           array_agg(a.cookie order by a.place) filter (where a.outcome = 'put')
-    into added_ids, added_cookies, put_ids, put_cookies from added a;
-    return query select * from unnest(added_ids, added_cookies);
-    if put_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
-      perform pgqueue._depend(put_ids, put_cookies, options);
-    end if;
+    select a.id, a.cookie from added a order by a.place;
     return;
   end if;
   if rows is null and options.after is null and options.batch is null then
