@@ -20,6 +20,7 @@ from pgqueue.local.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
 from tests.harness.managed import password_file
 from tests.harness.place import place_of_this_run
+from tests.harness.prepared import USUAL_ROLES
 from tests.harness.servers import Servers, temporary_server
 from tests.harness.whole_files import WholeFiles
 
@@ -118,9 +119,9 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[TestSer
 
 
 @pytest.fixture
-def db(server: TestServer) -> Iterator[Database]:
-    """A database of the test's own with pgqueue installed."""
-    database = Database(server)
+def db(request: pytest.FixtureRequest, server: TestServer) -> Iterator[Database]:
+    """A database of the test's own with pgqueue installed, and with the usual roles that the test's fixtures make."""
+    database = Database(server, usual_roles=set(USUAL_ROLES) & set(request.fixturenames))
     try:
         yield database
     finally:
