@@ -1,7 +1,7 @@
 """Fixtures: a server for the session, a database for each test, workers on it.
 
 `--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the tests that depend on the server's version
-on those as well; `--managed` makes servers like those of managed services (tests/harness/managed.py).
+on those as well, and with `--only-also` on no others; `--managed` makes servers like those of managed services (tests/harness/managed.py).
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help=f"run the suites {', '.join(ON_EVERY_SERVER)} and what is marked every_server on these binaries as well; may be repeated",
     )
+    parser.addoption(
+        "--only-also",
+        action="store_true",
+        help="run only what --also-pg-bin adds: on those binaries, and on no others",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,7 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(place.close)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--only-also"):
+        left_out = [item for item in items if not _is_on_another_server(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_on_another_server(item)]
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
@@ -75,6 +84,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="builds and installs the package: make test-packaging"))
     # The long ones first: then all processes end at about the same time.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _is_on_another_server(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)  # none without parameters
+    given = call.params if call is not None else {}
+    return not set(item.config.getoption("--also-pg-bin")).isdisjoint(
+        given[fixture] for fixture in ("server", "own_server") if fixture in given
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
