@@ -1048,6 +1048,9 @@ CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1675,6 +1678,10 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) RETURNS TABLE(place bigint, count bigint, statement text, params text[], unique_key text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) RETURNS oid[]
     LANGUAGE plpgsql;
 
@@ -1820,7 +1827,11 @@ CREATE FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
+CREATE FUNCTION pgqueue._lock_keys(role oid, keys text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_waiting(ids bigint[]) RETURNS SETOF pgqueue.message
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2107,6 +2118,11 @@ CREATE FUNCTION pgqueue._put_keyed() RETURNS trigger
 CREATE FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_keyed_set() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
 
 CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
     LANGUAGE plpgsql
@@ -2761,6 +2777,10 @@ CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
 
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._taken_keys(role oid, keys text[]) RETURNS TABLE(held pgqueue.unique_hold, is_live boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -4045,6 +4065,8 @@ ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((
 
 ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -4393,6 +4415,8 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
 CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
+
+CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
 
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
@@ -5052,6 +5076,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_emp
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
@@ -5495,6 +5521,56 @@ GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jso
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(seed) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(statements) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_keys) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(rows) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keys_after(kind pgqueue.message_kind, queue text, role oid, after text, max_count integer) FROM PUBLIC;
@@ -5560,7 +5636,9 @@ GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user
 
 REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._lock_keys(role oid, keys text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_waiting(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
 
@@ -5753,6 +5831,8 @@ REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._put_keyed_set() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -6222,6 +6302,8 @@ REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._taken_keys(role oid, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
@@ -6805,6 +6887,8 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, place bigint, id bigint, task_id text, outcome text);
+
+CREATE VIEW pgqueue.keyed_set (submitter oid, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, settings jsonb, timeout interval, backoff interval, label text, limit_key text, unique_for interval, on_conflict text, waits boolean, seed bytea, statements text[], params text[], unique_keys text[], rows text[], ids bigint[], cookies bigint[], put_ids bigint[], put_cookies bigint[]);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 

@@ -2,7 +2,7 @@
 -- Messages with a unique key: at most one that waits for each key of a role; and tasks that wait for jobs or are in a batch.
 --
 -- A role inserts such a message into the view pgqueue.keyed_outbox, and the trigger decides as the owner: the message is put into the
--- queue, or it replaces the one that waits, or it is dropped for the one that is there (unique_keys.sql).
+-- queue, or it replaces the one that waits, or it is dropped for the one that is there (unique_keys.sql). keyed_sets.sql does it for many jobs.
 
 create or replace view pgqueue.keyed_outbox as
   select null::oid as submitter, null::bigint as cookie, null::bigint as session_id, null::timestamptz as due_at, null::timestamptz as expires_at,
@@ -20,31 +20,48 @@ grant insert (cookie, session_id, due_at, expires_at, kind, kept, priority, max_
               unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, after, on_parent_failure, batch, continues_id, continues_token),
       select (id, cookie, task_id, outcome, place) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
 
-create or replace function pgqueue._lock_waiting(id bigint)
-  returns pgqueue.message
+create or replace function pgqueue._lock_waiting(ids bigint[])
+  returns setof pgqueue.message
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   m pgqueue.message;
+  locked bigint[];
 begin
   for attempt in 1 .. 600 loop
-    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id and q.state <> 'claimed' for update skip locked;
-    if found then
-      return m;
+    locked := null;
+    for m in select q.* from pgqueue.message q where q.id = any (ids) and q.state <> 'claimed' for update skip locked loop
+      locked := locked || m.id;
+      return next m;
+    end loop;
+    ids := array(select q.id from pgqueue.message q where q.id = any (array(select unnest(ids) except select unnest(locked))) and q.state <> 'claimed');
+    if ids = '{}' then
+      return;
     end if;
-    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id;
-    if not found or m.state = 'claimed' then
-      return null;
-    end if;
-    -- A claim, a cancel or another change that is about to commit has locked the row. It is not waited for by a lock: the next to lock
-    -- the row may be the run of the job, which lasts.
+    -- A claim, a cancel or another change that is about to commit has locked these rows. They are not waited for by a lock: the next to
+    -- lock a row may be the run of the job, which lasts.
     perform pg_sleep(0.005);
   end loop;
-  raise exception 'message % is busy', id using errcode = '55P03', hint = 'Another transaction has changed it and is still open. Try again.';
+  raise exception 'message % is busy', ids[1] using errcode = '55P03', hint = 'Another transaction has changed it and is still open. Try again.';
 end
 $$;
-comment on function pgqueue._lock_waiting(bigint) is 'Locks a message that no worker has. NULL: a worker has it, or it is gone';
+comment on function pgqueue._lock_waiting(bigint[]) is 'Locks those of some messages that no worker has. The others are left out: a worker has them, or they are gone';
+
+create or replace function pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamptz, unique_for interval, now_at timestamptz)
+  returns timestamptz
+  language sql stable
+begin atomic
+  -- It is one expression, so that the server takes it into the statement.
+  select nullif(greatest(case when on_conflict = 'debounce' and due_at > now_at
+                           -- Else a key that is submitted again and again would never run.
+                           then least(due_at, (there).launched_at + greatest(unique_for, (due_at - now_at) * 10))
+                         -- The submitter has not chosen when a job is due that waits between attempts.
+                         when on_conflict = 'debounce' or (there).attempts > 0 then due_at
+                         else (there).due_at end, now_at), now_at);
+end;
+comment on function pgqueue._due_if_replaced(pgqueue.message, text, timestamptz, interval, timestamptz) is
+  'When a message that waits is due after another has replaced it, which itself would be due at due_at. NULL: now';
 
 create or replace function pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox)
   returns void
@@ -52,18 +69,8 @@ create or replace function pgqueue._replace_waiting(there pgqueue.message, k pgq
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  now_at timestamptz := clock_timestamp();
-  -- The submitter has not chosen when a job is due that waits between attempts.
-  moves constant boolean := k.on_conflict = 'debounce' or there.attempts > 0;
-  due timestamptz := case when moves then k.due_at else there.due_at end;
+  due timestamptz := pgqueue._due_if_replaced(there, k.on_conflict, k.due_at, k.unique_for, clock_timestamp());
 begin
-  if k.on_conflict = 'debounce' and due > now_at then
-    -- Else a key that is submitted again and again would never run.
-    due := least(due, there.launched_at + greatest(k.unique_for, (due - now_at) * 10));
-  end if;
-  if due <= now_at then
-    due := null;
-  end if;
   if there.kind = 'task' and pgqueue._text_in(there.payload, '{headers,id}') is distinct from k.task_id then
     perform pgqueue._end_task(there, 'REVOKED', concat('replaced by task ', k.task_id));
   end if;
@@ -171,7 +178,11 @@ begin
       return k;
     end if;
     -- The retry of a task is its worker's message.
-    there := case when there.submitter = k.submitter then pgqueue._lock_waiting(there.id) end;
+    if there.submitter = k.submitter then
+      select * into there from pgqueue._lock_waiting(array[there.id]);
+    else
+      there := null;
+    end if;
     if there.id is not null then
       perform pgqueue._replace_waiting(there, k);
       k.id := there.id;
@@ -243,11 +254,6 @@ begin
   end if;
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
-  end if;
-  if new.unique_key is null then
-    new.id := pgqueue._put_message(new);
-    new.outcome := 'put';
-    return new;
   end if;
   return pgqueue._submit_keyed(new);
 end
