@@ -139,7 +139,7 @@ def publish(session, task_id, retries, **options):
     return fetch_value(
         session,
         "select task_id from pgqueue._publish_keyed(%(exchange)s, %(routing_key)s, %(message)s, %(priority)s, %(eta)s,"
-        " %(expires)s, %(limit_key)s, %(unique_key)s, %(unique_for)s, %(on_conflict)s)",
+        " %(expires)s, %(limit_key)s, %(unique_key)s, %(unique_for)s, %(on_conflict)s, null)",
         {**given, **arguments, **options},
     )
 

@@ -56,6 +56,8 @@ declare
   seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
   added_ids bigint[];
   added_cookies bigint[];
+  put_ids bigint[];
+  put_cookies bigint[];
   count int := cardinality(sql);
   job_settings jsonb;
 begin

@@ -255,6 +255,11 @@ begin
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
   end if;
+  if new.unique_key is null then
+    new.id := pgqueue._put_message(new);
+    new.outcome := 'put';
+    return new;
+  end if;
   return pgqueue._submit_keyed(new);
 end
 $$;
