@@ -45,6 +45,8 @@ _RUNNER = "pgqueue_run.job_"
 #: The call that writes the end of a job.
 _END = ("finish_job(", "snooze_job(")
 _CANCELED = "57014"
+#: A job that leaves its transaction read-only cannot end in it.
+_READ_ONLY = "25006"
 _TERMINATED = "57P01"
 
 
@@ -202,11 +204,13 @@ class BatchRunner:
 
         An error between two jobs belongs to no job. A second one at the same job fails that job.
         """
-        if fields.get("sqlstate") == _CANCELED and any(end in (fields.get("context") or "") for end in _END):
-            # It has caught its cancel or its timeout, and is refused at its end.
-            fields.pop("context")
+        context, sqlstate = fields.get("context") or "", fields.get("sqlstate")
+        if any(end in context for end in _END) and sqlstate in (_CANCELED, _READ_ONLY):
+            if sqlstate == _CANCELED:
+                # It has caught its cancel or its timeout, and is refused at its end.
+                fields.pop("context")
             return True
-        is_jobs = _RUNNER in (fields.get("context") or "") or chunk.stalled_id == left[0].id
+        is_jobs = _RUNNER in context or chunk.stalled_id == left[0].id
         chunk.stalled_id = None if is_jobs else left[0].id
         return is_jobs
 

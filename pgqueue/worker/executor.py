@@ -138,6 +138,8 @@ class Executor(threading.Thread):
         enter_job(job, fields_of_job)
         outcome = self._run_guarded(watched)
         self.guard.leave()
+        if watched.has_old_snapshot:
+            self._release_dependants(job)
         if span is not None:
             span.end(outcome.ending, outcome.fields.get("sqlstate"))
         self._context.progress.forget(job.id)
@@ -146,6 +148,12 @@ class Executor(threading.Thread):
         enter_job(None)
         # After the report: that takes another round trip.
         self.submitter_session.leave()
+
+    def _release_dependants(self, job: ClaimedJob) -> None:
+        try:
+            self._context.completer.release_dependants(job)
+        except psycopg.Error as error:
+            logger.info("jobs that wait for job %s are left to the upkeep: %s", job.id, error)
 
     def _run_guarded(self, watched: WatchedRun) -> Outcome:
         job = watched.job
@@ -170,8 +178,10 @@ class Executor(threading.Thread):
             outcome = self._inside.run(watched, form)
             if outcome is not None:
                 return outcome
-        elif job.keep_result and not job.may_log_in and (refusal := find_refusal(job)) is not None:
-            return self._context.completer.fail(job, refusal.fields, None, None)
+        elif not job.may_log_in:
+            refusal = find_refusal(job, lambda text: self._inside.find_syntax_error(watched, text))
+            if refusal is not None:
+                return self._context.completer.fail(job, refusal, None, None)
         return self._top_level.run(watched)
 
     def _hear_wait(self, notice: psycopg.errors.Diagnostic, waiters: Iterable[Waiter]) -> None:

@@ -16,11 +16,12 @@ from .credentials import LoginRefused
 from .log import get_logger
 from .running.error_fields import ConnectionLost, SqlstateError, fields_of, is_of_used_session
 from .running.job_transaction import NotToBegin
-from .running.result_transaction import ResultTransaction, fields_of_run, needs_top_level
+from .running.result_transaction import ResultTransaction, without_runner
 
 if TYPE_CHECKING:
     from .context import WorkerContext
     from .executor_session import ExecutorSession
+    from .running.error_fields import Fields
     from .running.runner_forms import RunnerForm
     from .watched_run import WatchedRun
 
@@ -44,6 +45,17 @@ class ResultRunner:
             return self._run(watched, form)
         finally:
             self._kept.leave()
+
+    def find_syntax_error(self, watched: WatchedRun, text: str) -> Fields | None:
+        """Return the error of a text that the server cannot read; None: it can, or the server could not be asked."""
+        try:
+            error = self._kept.enter(watched.job, watched.hear).statements.find_syntax_error(text)
+        except (LoginRefused, psycopg.Error, ConnectionLost) as failure:
+            logger.info("job %s: its syntax was not checked: %s", watched.job.id, failure)
+            return None
+        finally:
+            self._kept.leave()
+        return None if error is None else fields_of(error)
 
     def _run(self, watched: WatchedRun, form: RunnerForm) -> Outcome | None:
         job, guard, kept, completer = watched.job, watched.guard, self._kept, self._context.completer
@@ -78,15 +90,15 @@ class ResultRunner:
         except Exception as error:
             if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
-            fields = fields_of_run(error, job.sql)
+            fields = fields_of(error)
             if was_kept and is_of_used_session(fields):
                 kept.close()
                 watched.notices.forget()
                 return self._run(watched, form)
             cause = guard.close()
             may_move = job.may_log_in or not run.has_begun
-            if cause is None and may_move and needs_top_level(job, form, fields, has_begun=run.has_begun):
+            if cause is None and may_move and completer.needs_top_level(job, fields):
                 watched.notices.forget()
                 kept.clear()
                 return None
-            return watched.fail(kept, session, fields, cause, has_begun=run.has_begun)
+            return watched.fail(kept, session, without_runner(fields, job.sql), cause, has_begun=run.has_begun)

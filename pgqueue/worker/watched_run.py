@@ -36,6 +36,8 @@ _UNTOLD_SECONDS = 0.5
 #: One that goes on for so long after its timeout, which it may catch, loses its session.
 _TIMEOUT_GRACE_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+#: An INFO message of the end of a job (pgqueue._tell_of_snapshot).
+_SNAPSHOT_SQLSTATE = "PQ011"
 
 
 class KeptSession(Protocol):
@@ -76,6 +78,8 @@ class WatchedRun:
         self.application_name = application_name
         self.guard = guard
         self.notices = Notices()
+        #: The transaction of the job did not see all that is committed, and jobs may wait for it.
+        self.has_old_snapshot = False
         self._context = context
         self._on_long = on_long
         self._on_wait = on_wait
@@ -110,6 +114,8 @@ class WatchedRun:
             self._context.progress.hear(job, run, notice)
         elif notice.sqlstate == WAIT_SQLSTATE:
             self._on_wait(notice, [Waiter(job.id, job.token, job.role)])
+        elif notice.sqlstate == _SNAPSHOT_SQLSTATE:
+            self.has_old_snapshot = True
         else:
             self.notices.add(notice)
             self._context.job_log.hear(job.id, notice)

@@ -23,7 +23,7 @@ import psycopg
 
 from ...errors import from_driver
 from ..claimed_job import Ending
-from .error_fields import SqlstateError, canceled, timed_out
+from .error_fields import SqlstateError, canceled, fields_of, needs_own_transaction, timed_out
 from .job_settings import QUOTING, READ_ONLY, JobSettings, settings_outside
 from .notices import Notices
 from .pipeline_call import PipelineCall
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from .job_session import JobSession
 
 CLAIM_LOST, EXPIRED = "PQ002", "PQ005"
-_NEEDS_TOP_LEVEL = ("25001", "2D000")
 _OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
 
 
@@ -123,7 +122,7 @@ class JobTransaction:
                 return _summarize(self._run_in_transaction(statements, result))
             except psycopg.Error as error:
                 may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level and self._is_own
-                if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
+                if not may_need_top_level or not needs_own_transaction(fields_of(error)):
                     raise
         with ResultBuffer(self._job.keep_result) as result:
             return _summarize(self._run_at_top_level(statements[0], result))
