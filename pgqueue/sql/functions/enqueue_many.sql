@@ -68,7 +68,7 @@ begin
     options.unique_key := '';
   end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
+  state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
