@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("pgqueue")
 
 #: Every fixture that starts a server, or finds one running, asks for one of these.
 _SERVERS = {"server", "servers", "own_server"}
+#: Every fixture that starts processes for one test. So such a test is slow, whether or not it has the mark.
+_OWN_PROCESSES = {"own_server", "start_worker"}
 #: The suites of which each test depends on the server's version. Elsewhere a test that does so has the mark `every_server`.
 ON_EVERY_SERVER = ("sql", "security", "isolation", "compat")
 
@@ -77,6 +79,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+        if _OWN_PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
         as_superuser = item.get_closest_marker("needs_superuser")
         if as_superuser is not None and item.config.getoption("--managed"):
             item.add_marker(pytest.mark.skip(reason=f"needs a superuser: {as_superuser.args[0]}"))

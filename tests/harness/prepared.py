@@ -1,16 +1,16 @@
-"""Databases that need nothing done to them after they were copied: at home, and with the usual roles enrolled.
+"""Databases that need little done to them after they were copied: at home, and with the usual roles enrolled.
 
-A copy of a database with pgqueue has to be repaired (its home, its loopback, its executors' login), and then roles are
-enrolled in it. That takes twice as long as the copy, and the tests make thousands. So the test's database has always the
-same name and number, and its templates were repaired for them: one for each set of the usual roles.
+A copy of a database with pgqueue has to be repaired (its home, its executors' login), and then roles are enrolled in it.
+That takes longer than the copy, and the tests make thousands. So the test's database has always the same number, and its
+templates were repaired for that: one for each set of the usual roles. It has a name of its own, because Python code
+keeps connections by their addresses.
 
-These roles stay on the server from test to test, so after each it is looked whether they are as they were. If not,
-they and the templates are dropped, and made anew when they are needed.
+These roles stay on the server from test to test, so before each it is looked whether they are as they were. One that is
+not is dropped with its templates, and made anew when it is needed.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,17 +19,19 @@ from psycopg import sql
 
 #: The roles that most tests take part as, each an enrolled login without other rights.
 USUAL_ROLES = ("alice", "bob")
-NAME = "test_0"
 #: No database has it otherwise: numbers are given out from 16384.
-NUMBER = 4_000_000_000
+NUMBER = 1_000_000_000
 
-#: What a server has of roles outside its databases, and what a test may change of it.
+#: The login in which jobs run in a database of that number.
+_EXECUTOR = f"pgqueue_executor_{NUMBER}"
+
+#: What a server has of a role outside its databases: what a test may change of it, and what outlives the test.
 _STATE = """select array_agg(x.what order by x.what) from (
-  select concat_ws(' ', 'role', r.oid, r.*) from pg_authid r where r.rolname = any (%(roles)s)
-  union all select concat_ws(' ', 'membership', m.*) from pg_auth_members m, pg_authid r where r.rolname = any (%(roles)s) and r.oid in (m.roleid, m.member)
-  union all select concat_ws(' ', 'setting', s.*) from pg_db_role_setting s join pg_authid r on r.oid = s.setrole where r.rolname = any (%(roles)s)
+  select concat_ws(' ', 'role', r.oid, r.*) from pg_authid r where r.rolname = %(role)s
+  union all select concat_ws(' ', 'membership', m.*) from pg_auth_members m join pg_authid r on r.oid in (m.roleid, m.member) where r.rolname = %(role)s
+  union all select concat_ws(' ', 'setting', s.*) from pg_db_role_setting s join pg_authid r on r.oid = s.setrole where r.rolname = %(role)s
   union all select concat_ws(' ', 'right', d.*) from pg_shdepend d join pg_authid r on r.oid = d.refobjid and d.refclassid = 'pg_authid'::regclass
-            where d.dbid = 0 and r.rolname = any (%(roles)s)
+            where d.dbid = 0 and r.rolname = %(role)s
 ) x (what)"""
 
 
@@ -46,56 +48,57 @@ class PreparedTemplates:
         self._conninfo = conninfo
         self._copy = copy
         self._templates: dict[tuple[str, ...], str] = {}
-        self._state: list[str] | None = None
+        #: The roles that are on the server, as they were made.
+        self._made: dict[str, list[str] | None] = {}
 
-    @property
-    def roles(self) -> set[str]:
-        """The usual roles that are on the server now."""
-        return {role for roles in self._templates for role in roles}
+    def create_database(self, name: str, template: str, roles: Iterable[str]) -> None:
+        """Make the database of a test, with these roles enrolled. There is no other one with that number."""
+        for role in [role for role in self._made if not self.is_as_made(role)]:
+            self.forget(role)
+        self._copy(name, self._template_with(tuple(sorted(roles)), template), number=NUMBER)
 
-    def create_database(self, template: str, roles: Iterable[str]) -> None:
-        """Make the database of a test, with these roles enrolled."""
-        enrolled = tuple(sorted(roles))
-        if enrolled not in self._templates:
-            self._make(template, enrolled)
-        self._copy(NAME, self._templates[enrolled], number=NUMBER)
+    def has(self, role: str) -> bool:
+        """Whether it is one of the roles that stay on the server."""
+        return role in self._made
 
-    def look_after_roles(self) -> None:
-        """Forget the templates if a test has changed what its roles are, or has dropped one. Its database is gone."""
-        if self._templates and self._read_state() != self._state:
-            self.drop()
+    def is_as_made(self, role: str) -> bool:
+        """Whether no test has changed what one of these roles is, or dropped it."""
+        return self._read_state(role) == self._made[role]
 
-    def drop(self) -> None:
-        """Drop the templates and the roles, so that others with their names may be made."""
-        names = [*self.roles, f"pgqueue_executor_{NUMBER}"]
-        for template in self._templates.values():
-            self._admin().execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(template)))
-        self._templates.clear()
-        for role in names:
-            if self._exists(role):
-                self._admin().execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
-                self._admin().execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+    def forget(self, role: str) -> None:
+        """Drop one of these roles, and the templates in which it has a part."""
+        del self._made[role]
+        for roles in [roles for roles in self._templates if role in (*roles, _EXECUTOR)]:
+            self._admin().execute(f"drop database {self._templates.pop(roles)} with (force)")
+        if self._read_state(role) is not None:
+            self._admin().execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
+            self._admin().execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
-    def _make(self, template: str, roles: tuple[str, ...]) -> None:
-        # A database of that name and number is repaired, and copied to be the template.
-        self._copy(NAME, template, number=NUMBER)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._admin().execute, f'drop database "{NAME}" with (force)')
-            with psycopg.connect(self._conninfo(NAME), autocommit=True) as owner:
-                owner.execute(f"alter server pgqueue_loopback options (set dbname '{NAME}')")
-                owner.execute("select pgqueue._repair_home()")
-                for role in roles:
-                    if not self._exists(role):
-                        owner.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
-                    owner.execute("select pgqueue.enroll(quote_ident(%s)::regrole)", [role])
-            name = "_".join(["pgqueue_template", "of", *roles])
-            self._copy(name, NAME)
-        self._templates[roles] = name
-        self._state = self._read_state()
+    def _template_with(self, roles: tuple[str, ...], plain: str) -> str:
+        if roles not in self._templates:
+            # A database of that number is repaired once, since the password of the executors' login is in it.
+            self._copy("unprepared", self._template_with((), plain) if roles else plain, number=NUMBER)
+            try:
+                with psycopg.connect(self._conninfo("unprepared"), autocommit=True) as owner:
+                    self._enroll(owner, roles) if roles else self._repair(owner)
+                name = "_".join(["prepared", *roles])
+                self._copy(name, "unprepared")
+            finally:
+                self._admin().execute("drop database unprepared with (force)")
+            self._templates[roles] = name
+        return self._templates[roles]
 
-    def _exists(self, role: str) -> bool:
-        return bool(self._admin().execute("select from pg_roles where rolname = %s", [role]).fetchall())
+    def _repair(self, owner: psycopg.Connection[Any]) -> None:
+        owner.execute("select pgqueue._repair_home()")
+        self._made[_EXECUTOR] = self._read_state(_EXECUTOR)
 
-    def _read_state(self) -> list[str]:
-        names = [*USUAL_ROLES, f"pgqueue_executor_{NUMBER}"]
-        return self._admin().execute(_STATE, {"roles": names}).fetchall()[0][0]
+    def _enroll(self, owner: psycopg.Connection[Any], roles: Iterable[str]) -> None:
+        for role in roles:
+            if role not in self._made:
+                owner.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+            owner.execute("select pgqueue.enroll(quote_ident(%s)::regrole)", [role])
+            self._made[role] = self._read_state(role)
+
+    def _read_state(self, role: str) -> list[str] | None:
+        state: list[str] | None = self._admin().execute(_STATE, {"role": role}).fetchall()[0][0]
+        return state

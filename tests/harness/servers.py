@@ -20,7 +20,7 @@ from pgqueue.schema import migrate
 from tests.harness import managed
 from tests.harness.place import fast_place
 from tests.harness.ports import free_port
-from tests.harness.prepared import NAME, PreparedTemplates
+from tests.harness.prepared import NUMBER, PreparedTemplates
 
 TEMPLATE = "pgqueue_template"
 
@@ -47,7 +47,7 @@ class TestServer:
         self._numbers = itertools.count(1)
         self._sessions: dict[str, psycopg.Connection[Any]] = {}
         self._has_template = False
-        self._prepared = PreparedTemplates(lambda: self.admin, self.conninfo, self._copy)
+        self.prepared = PreparedTemplates(lambda: self.admin, self.conninfo, self._copy)
 
     @property
     def major(self) -> int:
@@ -71,28 +71,6 @@ class TestServer:
             dsn = make_conninfo("", host="127.0.0.1", port=self.embedded.port)
         return make_conninfo(dsn, **{"dbname": database, "user": self.installer, **options})
 
-    def create_prepared_database(self, roles: Iterable[str]) -> str | None:
-        """Make the one database that needs no repair, with usual roles enrolled. None: this server has none, or has it already."""
-        # PostgreSQL 14 gives out the number itself. And a managed server's roles have passwords, and their own makers.
-        if self.major < 15 or self.is_managed or self._has_database(NAME):
-            return None
-        self._prepared.look_after_roles()
-        self._prepared.create_database(self._template(), roles)
-        return NAME
-
-    @property
-    def usual_roles(self) -> set[str]:
-        """The usual roles that stay on this server, as they were made."""
-        self._prepared.look_after_roles()
-        return self._prepared.roles
-
-    def forget_usual_roles(self) -> None:
-        """Drop the usual roles that stay on this server, so that a test can make its own with their names."""
-        self._prepared.drop()
-
-    def _has_database(self, name: str) -> bool:
-        return bool(self.admin.execute("select from pg_database where datname = %s", [name]).fetchall())
-
     def _copy(self, name: str, template: str, *, number: int | None = None) -> None:
         # Through the WAL, the default since PostgreSQL 15, it takes twice as long: each test has a database.
         options = "strategy file_copy" if self.major >= 15 else ""
@@ -107,11 +85,28 @@ class TestServer:
         if self.is_managed and not installed:
             managed.prepare_database(self.conninfo(name, user="postgres"))
         if installed:
-            with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
-                # What pgqueue._repair_loopback() does, without trying: that would take half of a short test's time.
-                owner.execute(f"alter server pgqueue_loopback options (set dbname '{name}')")
-                owner.execute("select pgqueue._repair_home()")
+            self._set_loopback(name, "select pgqueue._repair_home()")
         return name
+
+    def create_prepared_database(self, roles: Iterable[str]) -> str | None:
+        """Make the one database that needs no repair, with usual roles enrolled. None: this server can have none now."""
+        # PostgreSQL 14 gives out the number itself. And a managed server's roles have passwords, and their own makers.
+        if self.major < 15 or self.is_managed or self._has_prepared_database():
+            return None
+        name = f"test_{next(self._numbers)}"
+        self.prepared.create_database(name, self._template(), roles)
+        self._set_loopback(name)
+        return name
+
+    def _set_loopback(self, name: str, *repairs: str) -> None:
+        with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
+            # What pgqueue._repair_loopback() does, without trying: that would take half of a short test's time.
+            owner.execute(f"alter server pgqueue_loopback options (set dbname '{name}')")
+            for repair in repairs:
+                owner.execute(repair)
+
+    def _has_prepared_database(self) -> bool:
+        return bool(self.admin.execute("select from pg_database where oid = %s", [NUMBER]).fetchall())
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is connected."""
@@ -119,12 +114,11 @@ class TestServer:
         deadline = time.monotonic() + 0.2
         while self._has_sessions(name) and time.monotonic() < deadline:
             time.sleep(0.002)
-        executor = "select 'pgqueue_executor_' || oid from pg_database where datname = %s"
-        executors = self.admin.execute(executor, [name]).fetchall()
+        # The next database of that number has the same login of executors, but workers get theirs from the test.
+        login = "select case oid when %s then 'pgqueue_worker_' else 'pgqueue_executor_' end || oid from pg_database where datname = %s"
+        logins = self.admin.execute(login, [NUMBER, name]).fetchall()
         self.admin.execute(f'drop database if exists "{name}" with (force)')
-        if name == NAME:
-            return  # The next database of that number has the same login.
-        for (role,) in executors:
+        for (role,) in logins:
             self.admin.execute(f'drop role if exists "{role}"')
 
     def _has_sessions(self, name: str) -> bool:
