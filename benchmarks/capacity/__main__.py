@@ -52,8 +52,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return found
 
 
-def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object]) -> dict[str, Any]:
-    """Measure the wanted parts, and put them into what was measured before."""
+def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object]) -> None:
+    """Measure the wanted parts, and put them into what was measured before; `tell` is called after each."""
     parts = options.only or PARTS
     scale = 0.1 if options.quick else options.scale
     if "costs" in parts or "runs" in parts:
@@ -72,6 +72,7 @@ def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object
             if "runs" in parts:
                 runs = RUNS[:2] if options.quick else options.runs
                 measured["runs"] = [asdict(run) for run in checking.run_all(place, runs, tell=tell)]
+                tell("runs are measured")
     if "idling" in parts:
         numbers = WORKERS[:2] if options.quick else options.workers
         measured["idling"] = []
@@ -85,7 +86,6 @@ def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object
                 ).as_dict()
             )
             tell(f"{workers} idle workers are measured")
-    return measured
 
 
 def describe_machine(place: Any) -> dict[str, Any]:
@@ -110,10 +110,14 @@ def main(arguments: list[str]) -> int:
         measured = json.loads(Path(options.source).read_text())
     else:
         file = Path(options.json) if options.json else None
-        before = json.loads(file.read_text()) if file and file.exists() else {}
-        measured = measure(options, before, lambda told: console.print(f"{time.monotonic() - began:4.0f} s  {told}"))
-        if file:
-            file.write_text(json.dumps(measured, indent=1) + "\n")
+        measured = json.loads(file.read_text()) if file and file.exists() else {}
+
+        def tell(told: str) -> None:
+            console.print(f"{time.monotonic() - began:4.0f} s  {told}")
+            if file:
+                file.write_text(json.dumps(measured, indent=1) + "\n")
+
+        measure(options, measured, tell)
     made = tables.all_tables(measured, options.cores, options.flush_ms)
     for name, content in made.items():
         print(f"{name}:\n\n{content}\n")

@@ -23,6 +23,8 @@ Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
 #: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py.
 MOST_IN_CHUNK, ROUNDS, MOST_CLAIMED, PAUSE_SECONDS = 100, 4, 500, 0.05
+#: A group begins no further job after so long (pgqueue/sql/functions/group_runner.sql).
+GROUP_SECONDS = 0.02
 #: A piece of CPU, after which another process may have the core.
 _SLICE = 0.001
 #: A share of a resource from which on it counts as used up.
@@ -267,7 +269,8 @@ class _Worker:
             if not self._held:
                 yield self._claimed
                 continue
-            count = max(1, min(self._chunk, len(self._held) // self._executors))
+            share = max(1, min(self._chunk, len(self._held) // self._executors))
+            count = min(len(self._held), max(share, shop.costs.group))
             chunk = [self._held.popleft() for _ in range(count)]
             self._running += count
             began = shop.env.now
@@ -288,20 +291,28 @@ class _Worker:
 
     def _run(self, chunk: list[float]) -> Steps:
         shop, costs = self._shop, self._shop.costs
-        group = max(1, costs.group)
-        for first in range(0, len(chunk), group):
-            jobs = chunk[first : first + group]
-            for _ in jobs:
-                yield from shop.spend("server", shop.server.run(costs.server))
-                if costs.waits:
-                    yield from shop.spend("waits", shop.env.timeout(costs.waits))
-                if costs.child:
-                    yield from shop.spend("child process", self._think(self.child, costs.child))
+        done = 0
+        while done < len(chunk):
+            began, first = shop.env.now, done
+            last = min(len(chunk), first + max(1, costs.group))
+            while done < last and (done == first or shop.env.now - began < GROUP_SECONDS):
+                done += yield from self._run_some(last - done)
             if costs.group:
-                yield from shop.spend("commits", shop.disk.flush(costs.wal_bytes * len(jobs)))
+                yield from shop.spend("commits", shop.disk.flush(costs.wal_bytes * (done - first)))
             if shop.is_counting:
-                shop.done += len(jobs)
-                shop.latencies.extend(shop.env.now - arrived for arrived in jobs)
+                shop.done += done - first
+                shop.latencies.extend(shop.env.now - arrived for arrived in chunk[first:done])
+
+    def _run_some(self, count: int) -> Generator[simpy.Event, Any, int]:
+        """Run one, or as many as have the core together; return how many."""
+        shop, costs = self._shop, self._shop.costs
+        together = 1 if costs.waits or costs.child else min(count, max(1, int(_SLICE / max(costs.server, 1e-9))))
+        yield from shop.spend("server", shop.server.run(costs.server * together))
+        if costs.waits:
+            yield from shop.spend("waits", shop.env.timeout(costs.waits))
+        if costs.child:
+            yield from shop.spend("child process", self._think(self.child, costs.child))
+        return together
 
     def _think(self, python: Cores, seconds: float) -> Steps:
         """Use CPU in Python, of which one thread of the process has a core at a time."""
@@ -392,7 +403,8 @@ def _wall(use: dict[str, float], has_too_few_connections: bool, longest: str) ->
             return name
     if has_too_few_connections:
         return "connections"
-    return longest
+    # They have work, and what does it has room for more.
+    return "executors" if longest in ("server", "python", "child process") else longest
 
 
 def percentile_of(latencies: list[float], share: float) -> float:

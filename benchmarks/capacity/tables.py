@@ -20,7 +20,7 @@ _WALLS = {
     "connections": "`max_connections`",
     "commits": "waiting for commits",
     "waits": "the jobs' own waiting",
-    "child process": "processes of Celery's pool",
+    "executors": "the number of executors or processes",
     "heartbeats": "heartbeats",
 }
 
@@ -174,7 +174,7 @@ def write_into(page: Path, made: dict[str, str]) -> None:
     """
     text = page.read_text()
     for name, content in made.items():
-        place = re.compile(rf"(<!-- capacity: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        place = re.compile(rf"(<!-- generated: capacity, {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         if not place.search(text):
             raise ValueError(f"{page} has no place for the table {name!r}")
         text = place.sub(lambda match, content=content: match[1] + content + match[2], text)  # type: ignore[misc]
@@ -183,5 +183,5 @@ def write_into(page: Path, made: dict[str, str]) -> None:
 
 def read_from(page: Path) -> dict[str, str]:
     """Return the tables of a page by name."""
-    found = re.findall(r"<!-- capacity: ([\w ]+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)
+    found = re.findall(r"<!-- generated: capacity, ([\w ]+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)
     return dict(found)

@@ -13,8 +13,8 @@ WORKERS = (1, 10, 100, 1_000)
 KINDS = (JOB, GROUPED, WAITING, TASK)
 #: The worker session, the connection of the claims, and the one that publishes.
 CONNECTIONS = 3
-#: Simulated seconds: long enough for some rounds of claims.
-_SECONDS = {1: 2.0, 10: 1.0}
+#: Simulated seconds, until the workers have found the sizes of their chunks, and then: many workers take longer.
+_WARM_UP, _SECONDS = {1: 0.5, 10: 0.5, 100: 1.0}, {1: 2.0, 10: 1.0}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def find(measured: dict[str, Any], kind: Kind, site: Site, workers: int) -> Wall
         site,
         workers=workers,
         executors=executors,
-        seconds=_SECONDS.get(workers, 0.4),
+        seconds=_SECONDS.get(workers, 1.0),
+        warm_up=_WARM_UP.get(workers, 3.0),
         idle_cpu=heartbeats,
         connections=connections - executors,
     )
@@ -61,7 +62,13 @@ def find(measured: dict[str, Any], kind: Kind, site: Site, workers: int) -> Wall
     )
 
 
-def find_all(measured: dict[str, Any], cores: int, flush: float, max_connections: int | None = None) -> list[Wall]:
+def find_all(
+    measured: dict[str, Any],
+    cores: int,
+    flush: float,
+    max_connections: int | None = None,
+    numbers: tuple[int, ...] = WORKERS,
+) -> list[Wall]:
     """Return the walls of each kind and each number of workers."""
     site = Site(cores, flush, max_connections=max_connections, wal_bandwidth=measured["machine"]["wal_bandwidth"])
-    return [find(measured, kind, site, workers) for kind in KINDS for workers in WORKERS]
+    return [find(measured, kind, site, workers) for kind in KINDS for workers in numbers]
