@@ -15,6 +15,7 @@ from typing import Any
 
 from celery import Celery
 
+from benchmarks.capacity.idle_worker import HEARTBEAT
 from benchmarks.capacity.instruments import COUNT_CALLS, SETTLE_SECONDS, Meter, Sampler, cpu_seconds, locks_of
 from benchmarks.capacity.workloads import KINDS, QUEUES, Kind, celery_worker, preload
 from benchmarks.figure import median
@@ -193,14 +194,19 @@ def beyond(whole: HandingIn, bare: HandingIn) -> HandingIn:
 def by_celery(db: Database, times: int) -> HandingIn:
     """Publish with Celery, one task a call."""
     app = Celery(broker=to_url(db.dsn_for(ROLE), "pgqueue"))
-    watcher = db.connect()
+    session = db.connect(ROLE)
 
     def call() -> None:
         app.send_task("shop.order", [42, "an argument"], ignore_result=True)
 
+    def look() -> tuple[int, int]:
+        # Celery's transaction is its own, so this publishes likewise.
+        with session.transaction(force_rollback=True):
+            session.execute(str(query("publish")), {**HEARTBEAT, "exchange": "", "routing_key": "celery"})
+            return locks_of(session)
+
     try:
-        # Its transaction is its own: the locks are those of pgqueue._publish, as of send_task.
-        return hand_in(db, call, times, 1, lambda: locks_of(watcher))
+        return hand_in(db, call, times, 1, look)
     finally:
         app.close()
         OwnDatabase.close_all()

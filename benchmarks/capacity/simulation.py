@@ -98,18 +98,27 @@ class Outcome:
 
 
 class Cores:
-    """Cores that processes share; each has one for a slice at a time. `speed`: the share of them that is not taken by others."""
+    """Cores that processes share; each has one for a slice at a time."""
 
-    def __init__(self, env: simpy.Environment, count: int, speed: float = 1.0) -> None:
+    def __init__(self, env: simpy.Environment, count: int) -> None:
         self._env = env
         self._cores = simpy.Resource(env, count)
-        self._speed = speed
         self.count = count
         self.used = 0.0
 
+    def share(self, cores: float, chance: random.Random) -> None:
+        """Let other work have so many of them, a slice at a time: it does not go away when there is more to do."""
+        if cores > 0:
+            self._env.process(self._share(cores / _SLICE, chance))
+
+    def _share(self, rate: float, chance: random.Random) -> Steps:
+        while True:
+            yield self._env.timeout(chance.expovariate(rate))
+            self._env.process(self.run(_SLICE))
+
     def run(self, seconds: float) -> Steps:
         """Use so much CPU."""
-        left = seconds / self._speed
+        left = seconds
         while left > 0:
             with self._cores.request() as core:
                 yield core
@@ -360,7 +369,8 @@ def simulate(
         )
     env = simpy.Environment()
     chance = random.Random(seed)
-    server = Cores(env, site.cores, free / site.cores)
+    server = Cores(env, site.cores)
+    server.share(site.busy_cores + idle_cpu, chance)
     machine = None if site.worker_cores == 0 else Cores(env, site.worker_cores or workers * (executors + 1))
     shop = _Shop(env, costs, server, machine, Disk(env, site.flush, site.wal_bandwidth), Queue(env, rate, chance))
     crew = [_Worker(shop, executors) for _ in range(started)]

@@ -38,6 +38,12 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2g}" if value >= 0.01 else "0"
 
 
+def locks(each: dict[str, Any]) -> str:
+    """Return the locks of a transaction; it has at least one if they were looked at."""
+    fast, shared = each["fast_path_locks"], each["table_locks"]
+    return f"{fast}, {shared}" if fast + shared else "not measured"
+
+
 def handing_in(measured: dict[str, Any]) -> str:
     """What a job costs on its way in."""
     head = (
@@ -47,7 +53,7 @@ def handing_in(measured: dict[str, Any]) -> str:
     rows = [
         (
             *(name, *(number(each[key]) for key in ("server_us", "client_us", "wal_bytes", "commits", "flushes"))),
-            *(f"{each['fast_path_locks']}, {each['table_locks']}", number(each["stored_bytes"])),
+            *(locks(each), number(each["stored_bytes"])),
         )
         for name, each in measured["handing_in"].items()
     ]
@@ -64,7 +70,7 @@ def running(measured: dict[str, Any]) -> str:
     rows = [
         (
             *(name, *(number(each[key]) for key in columns)),
-            *(f"{each['fast_path_locks']}, {each['table_locks']}", each["connections"], f"{each['rate']:,.0f}/s"),
+            *(locks(each), each["connections"], f"{each['rate']:,.0f}/s"),
         )
         for name, each in measured["running"].items()
     ]
@@ -79,7 +85,9 @@ def idling(measured: dict[str, Any]) -> str:
         return [name, *(number(each[key] * factor) + unit for each in measured["idling"])]
 
     def wake_up(name: str, which: str, key: str, unit: str) -> list[str]:
-        return [name, *(number(each[which][key]) + unit for each in measured["idling"])]
+        # The work of a wake-up that is less than what the heartbeats vary by was not seen.
+        found = [each[which][key] for each in measured["idling"]]
+        return [name, *(number(value) + unit if value > 0 else "not separable" for value in found)]
 
     return table(
         head,
@@ -174,10 +182,10 @@ def write_into(page: Path, made: dict[str, str]) -> None:
     """
     text = page.read_text()
     for name, content in made.items():
-        place = re.compile(rf"(<!-- generated: capacity, {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        place = re.compile(rf"(<!-- generated: capacity, {name} -->\n)(?:(?!<!-- ).*\n)*(<!-- end -->)")
         if not place.search(text):
             raise ValueError(f"{page} has no place for the table {name!r}")
-        text = place.sub(lambda match, content=content: match[1] + content + match[2], text)  # type: ignore[misc]
+        text = place.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)  # type: ignore[misc]
     page.write_text(text)
 
 

@@ -183,11 +183,13 @@ def test_no_workers_are_an_error_at_the_door(capsys: pytest.CaptureFixture[str])
 
 def test_a_page_without_a_place_for_a_table_is_an_error(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- generated: capacity, running -->\nold\n<!-- end -->\n")
+    page.write_text(
+        "<!-- generated: capacity, idling -->\n<!-- end -->\n\n<!-- generated: capacity, running -->\nold\n<!-- end -->\n"
+    )
 
-    tables.write_into(page, {"running": "new"})
+    tables.write_into(page, {"running": "new", "idling": "first"})
 
-    assert tables.read_from(page) == {"running": "new"}
+    assert tables.read_from(page) == {"idling": "first", "running": "new"}
     with pytest.raises(ValueError, match="no place for the table 'walls'"):
         tables.write_into(page, {"walls": "new"})
 
