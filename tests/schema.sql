@@ -1440,7 +1440,8 @@ CREATE TABLE pgqueue.worker (
     last_run_at timestamp with time zone,
     lost_at timestamp with time zone,
     successor integer,
-    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL
+    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL,
+    relays_to text[]
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
@@ -1450,6 +1451,8 @@ COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
 
 COMMENT ON COLUMN pgqueue.worker.login IS 'The role that its session has logged in as: an administrator who observes acts for its own only';
+
+COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which it sends, without logins and passwords. NULL: the worker is no relay';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2537,6 +2540,10 @@ CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integ
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -3943,6 +3950,8 @@ COMMENT ON COLUMN pgqueue.workers.running IS 'The numbers of its running jobs th
 COMMENT ON COLUMN pgqueue.workers.queues IS 'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 
 COMMENT ON COLUMN pgqueue.workers.wanted_executors IS 'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
+
+COMMENT ON COLUMN pgqueue.workers.relays_to IS 'Of `pgqueue relay`: the brokers to which it sends, as NAME: URL without login and password. NULL for other processes, and for roles other than monitors, workers and administrators';
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
@@ -5994,6 +6003,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
@@ -6724,4 +6736,4 @@ CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent
 
 CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[], wanted_executors integer) WITH (security_barrier=true);
+CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[], wanted_executors integer, relays_to text[]) WITH (security_barrier=true);

@@ -17,7 +17,7 @@ from .consuming.fetcher import Fetcher
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from ..db.database import Database
     from .consuming.buffer import ClaimedMessage
@@ -65,6 +65,14 @@ class RelayLink(Generic[ChannelT]):
             self._session.queues.consume(queue)
             self._queues.add(queue)
             self._fetcher.call()
+
+    def show_targets(self, targets: Sequence[str]) -> None:
+        """Let `pgqueue.workers` show that this is a relay, and where it sends.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        self._database.fetch("set_worker_targets", worker_id=self._session.worker_id, targets=list(targets))
 
     def call(self) -> None:
         """Poll again now: there is room."""

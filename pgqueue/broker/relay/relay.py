@@ -15,10 +15,10 @@ from ...db.self_pipe import SelfPipe
 from ...errors import PgQueueError
 from ..relay_link import RelayLink
 from .lane import Lane
-from .routes import Route, assign
+from .routes import GIVEN, Route, assign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...db.database import Database
     from .target import Target
@@ -39,6 +39,8 @@ class Routing(NamedTuple):
     fixed: Sequence[Route]
     #: Opens a target by its name; None: this relay has no URL for it.
     open_target: Callable[[str], Target | None]
+    #: The names for which it has URLs, if the routes are those in the database.
+    names: Sequence[str] = ()
 
 
 class _Settling:
@@ -81,6 +83,10 @@ class Relay:
         self._has_room = False
         self._routes_at = -math.inf
         self._unknown: set[str] = set()
+        #: Of the routes or queues that are missing, the text that was logged last.
+        self._waits_for = ""
+        #: The targets as the database shows them; None: it does not yet.
+        self._shown: list[str] | None = None
         self._told_of_jobs: set[str] = set()
 
     @property
@@ -171,13 +177,35 @@ class Relay:
         if any(route.is_pattern for route in routes):
             names = [name for (name,) in self._database.fetch("relay_queues")]
         assigned = assign(routes, names)
+        self._tell_of_waiting(routes, assigned)
         for target in {route.target for route in assigned.values()}:
             self._open_lane(target)
         for target, lane in self._lanes.items():
             lane.follow({queue: route for queue, route in assigned.items() if route.target == target}, now)
         queues = [queue for queue, route in assigned.items() if route.target in self._lanes]
         self._settling.require().consume(queues)
+        self._show_targets()
         self._tell_of_jobs(queues)
+
+    def _tell_of_waiting(self, routes: Sequence[Route], assigned: Mapping[str, Route]) -> None:
+        """Log what is missing if there is nothing to send, once."""
+        waits_for = ""
+        if not routes:
+            waits_for = f"a route to {' or '.join(self._routing.names)}: pgqueue.relay_to(queue, target) sets one"
+        elif not assigned:
+            waits_for = f"a queue that matches {', '.join(route.queue for route in routes)}"
+        if waits_for and waits_for != self._waits_for:
+            logger.warning("nothing to relay yet: this waits for %s. It looks every %.0f s", waits_for, _ROUTES_SECONDS)
+        self._waits_for = waits_for
+
+    def _show_targets(self) -> None:
+        shown = [
+            lane.target.location if name == GIVEN else f"{name}: {lane.target.location}"
+            for name, lane in sorted(self._lanes.items())
+        ]
+        if shown != self._shown:
+            self._settling.require().show_targets(shown)
+            self._shown = shown
 
     def _open_lane(self, name: str) -> None:
         if name in self._lanes:
@@ -207,6 +235,7 @@ class Relay:
     def _open_link(self) -> None:
         self._settling.link = RelayLink(self._database, self._channels)
         self._routes_at = -math.inf
+        self._shown = None
 
     def _close_link(self) -> None:
         """After an error of the database: take the confirms that have come, and forget the rest."""

@@ -11,6 +11,9 @@ select pgqueue._relay_queues()
 -- name: has_ready_job
 select pgqueue._has_ready_job(%(queue)s)
 
+-- name: set_worker_targets
+select pgqueue._set_worker_targets(%(worker_id)s, %(targets)s::text[])
+
 -- name: take_in
 -- A message without an id is always new. The sub-select keeps the order of the source.
 with received as materialized (
