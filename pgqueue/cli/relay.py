@@ -27,6 +27,7 @@ _OF_SENDING = {
     "--targets": "targets",
     "--exchange": "exchange",
     "--routing-key": "routing_key",
+    "--jobs": "has_jobs",
 }
 _OF_ONE_TARGET = ("--to", "--to-file", "--exchange", "--routing-key")
 
@@ -43,6 +44,12 @@ _OF_ONE_TARGET = ("--to", "--to-file", "--exchange", "--routing-key")
 )
 @click.option("--to-file", metavar="FILE", help="A file with the URL in its first line, in place of --to.")
 @click.option("--targets", metavar="FILE", help="A file with lines NAME = URL, for the routes in the database.")
+@click.option(
+    "--jobs",
+    "has_jobs",
+    is_flag=True,
+    help="Send wake-ups for SQL jobs too: workers there that reach the database run them (pgqueue.run_job).",
+)
 @click.option("--exchange", help="The exchange there, of RabbitMQ [default: the default exchange].")
 @click.option("--routing-key", help="The routing key there [default: the name of the queue].")
 @click.option(
@@ -70,6 +77,7 @@ def relay(
     to_url: str | None,
     to_file: str | None,
     targets: str | None,
+    has_jobs: bool,
     exchange: str | None,
     routing_key: str | None,
     window: int,
@@ -112,7 +120,7 @@ def relay(
         return
     target = find_url(None if to_file else to_url, to_file, "--to") if queues else None
     routing = _route(queues, target, exchange, routing_key) if queues else _route_by_name(targets)
-    _send_on(_database(dsn), routing, window)
+    _send_on(_database(dsn), routing._replace(has_jobs=has_jobs), window)
 
 
 def _check_options(*, takes_in: bool, has_queues: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pgqueue.broker.job_consumer import ClaimedMessage
+from pgqueue.broker.relay.cargo import Cargo, Jobs, Tasks
 from pgqueue.broker.relay.lane import Lane
 from pgqueue.broker.relay.opening import require_transport
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
@@ -265,17 +267,16 @@ class Settled:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, cargo: Cargo | None = None) -> None:
         self.target = FakeTarget()
         self.settled = Settled()
-        self.lane = Lane(self.target, self.settled, 10, lambda: None)
+        self.lane = Lane(self.target, cargo or Tasks(), self.settled, 10, lambda: None)
         self.lane.follow({"mail": Route("mail", "t"), "news": Route("news", "t")}, 0)
         self.now = 0.0
         self.lane.step(0)
 
     def take(self, *messages: ClaimedMessage) -> None:
-        for message in messages:
-            self.lane.take(message)
+        self.lane.take(messages)
         self.step()
 
     def step(self, seconds: float = 0.01) -> None:
@@ -304,7 +305,7 @@ def test_what_had_no_answer_is_sent_first_after_a_loss_and_flagged() -> None:
     assert not bench.lane.is_connected
     assert bench.lane.room(10) == 0
     bench.target.breaks_at.clear()
-    bench.lane.take(claimed(3))
+    bench.lane.take([claimed(3)])
     bench.step(1)
 
     again = bench.target.sent[2:]
@@ -404,6 +405,68 @@ def test_at_the_end_what_was_not_sent_goes_back_as_it_was_and_the_rest_flagged()
     bench.lane.give_back_all()
 
     assert sorted(bench.settled.released) == [("1:7", False), ("2:7", True)]
+
+
+# SQL jobs
+
+
+class Kept:
+    """Knows which claims of the relay are valid."""
+
+    def __init__(self) -> None:
+        self.priorities = {"1:7": 5, "2:7": 0}
+
+    def find_kept(self, delivery_tags: Sequence[str]) -> dict[str, int]:
+        return {tag: self.priorities[tag] for tag in delivery_tags if tag in self.priorities}
+
+
+def a_job(number: int) -> ClaimedMessage:
+    return ClaimedMessage("job", number, 7, "mail", 0, "16401", "batch")
+
+
+def test_a_wake_up_has_the_token_of_the_claim_and_nothing_of_the_sql() -> None:
+    bench = Bench(Jobs(Kept()))
+
+    bench.take(a_job(1), a_job(3))  # The third was canceled since it was claimed.
+
+    [sent] = bench.target.sent
+    assert json.loads(sent.body)[0] == [1, 7]
+    assert (sent.headers["task"], sent.headers["id"], sent.message_id) == ("pgqueue.run_job", "job-1", "job-1.7")
+    assert sent.priority == 5
+    assert not sent.is_flagged
+    assert bench.lane.qos.tags == ["1:7"]
+
+
+def test_a_job_takes_its_place_until_a_worker_has_it_and_its_wake_up_is_repeated() -> None:
+    kept = Kept()
+    bench = Bench(Jobs(kept, repeat_seconds=60))
+    bench.take(a_job(1), a_job(2))
+    bench.target.confirm_all()
+    bench.step()
+
+    assert bench.settled.acked == []
+    assert len(bench.lane.qos.tags) == 2
+    assert bench.lane.due_at(bench.now) < bench.now + 1
+
+    del kept.priorities["1:7"]
+    bench.step(1)
+    assert bench.lane.qos.tags == ["2:7"]
+
+    bench.step(60)
+    again = bench.target.sent[2:]
+    assert [(m.message_id, m.is_flagged) for m in again] == [("job-2.7", True)]
+    assert bench.settled.acked == []
+
+
+def test_a_wake_up_that_a_broker_refuses_for_good_costs_no_job() -> None:
+    bench = Bench(Jobs(Kept()))
+    bench.target.breaks_at["job-1.7"] = TargetLost("precondition failed", 406)
+
+    bench.take(a_job(1))
+
+    assert bench.settled.rejected == []
+    assert bench.settled.released == [("1:7", True)]
+    assert bench.lane.queues == {"news"}
 
 
 def test_a_broker_that_kombu_does_not_know_is_refused_at_the_door() -> None:
