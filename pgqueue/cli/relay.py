@@ -11,7 +11,15 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..local.child_process import die_with_parent
 from ..worker.json_log import log_as_json
-from .options import dsn_option, is_on_command_line, listen_dsn_option, log_format_option
+from .options import is_on_command_line, log_format_option
+from .several import (
+    RepeatableCommand,
+    find_places,
+    one_or_none,
+    run_for_each,
+    several_dsn_option,
+    several_listen_dsn_option,
+)
 
 if TYPE_CHECKING:
     from ..broker.relay.relay import Routing
@@ -32,7 +40,7 @@ _OF_SENDING = {
 _OF_ONE_TARGET = ("--to", "--to-file", "--exchange", "--routing-key")
 
 
-@click.command()
+@click.command(cls=RepeatableCommand)
 @click.option(
     "--queue",
     "queues",
@@ -70,8 +78,8 @@ _OF_ONE_TARGET = ("--to", "--to-file", "--exchange", "--routing-key")
 @click.option("--from-file", metavar="FILE", help="A file with the URL in its first line, in place of --from.")
 @click.option("--into", metavar="QUEUE", help="With --from: the queue here [default: of the same name].")
 @log_format_option
-@dsn_option
-@listen_dsn_option
+@several_dsn_option
+@several_listen_dsn_option
 def relay(
     queues: tuple[str, ...],
     to_url: str | None,
@@ -85,16 +93,17 @@ def relay(
     from_file: str | None,
     into: str | None,
     log_format: str,
-    dsn: str | None,
-    listen_dsn: str | None,
-) -> None:
+    dsn: tuple[str, ...],
+    listen_dsn: tuple[str, ...],
+) -> int:
     """Send the Celery messages of queues on to another broker until SIGTERM, each after its commit.
 
     With --queue and --to it sends these queues there. Without them it follows the routes that administrators have set
     with pgqueue.relay_to, whose targets are NAMES: it sends to those of which PGQUEUE_RELAY_<NAME>_URL or --targets has
     the URL. With --from it takes messages in.
 
-    The role is a member of pgqueue_worker: it reads the messages of all roles.
+    The role is a member of pgqueue_worker: it reads the messages of all roles. With --dsn more than once, one process
+    for each database runs, and all stop together.
     """
     die_with_parent()
     if log_format == "json":
@@ -110,17 +119,25 @@ def relay(
     _check_options(takes_in=takes_in, has_queues=bool(queues))
     _warn_of_password("to_url", to_url)
     _warn_of_password("from_url", from_url)
-    if listen_dsn is not None:
-        os.environ[LISTEN_DSN_VARIABLE] = listen_dsn
+    if places := find_places(dsn, listen_dsn):
+        if takes_in:
+            raise click.UsageError(
+                "--from does not go with several --dsn: each message would go to one of them by chance"
+            )
+        return run_for_each(places)
+    if listen_dsn:
+        os.environ[LISTEN_DSN_VARIABLE] = listen_dsn[0]
+    database = _database(one_or_none(dsn))
     if takes_in:
         source = find_url(None if from_file else from_url, from_file, "--from")
         assert source is not None
         require_transport(source, "--from")
-        _take_in(_database(dsn), source, queues, into, window)
-        return
+        _take_in(database, source, queues, into, window)
+        return 0
     target = find_url(None if to_file else to_url, to_file, "--to") if queues else None
     routing = _route(queues, target, exchange, routing_key) if queues else _route_by_name(targets)
-    _send_on(_database(dsn), routing._replace(has_jobs=has_jobs), window)
+    _send_on(database, routing._replace(has_jobs=has_jobs), window)
+    return 0
 
 
 def _check_options(*, takes_in: bool, has_queues: bool) -> None:
