@@ -107,7 +107,7 @@ class System:
         ran = self.count(place)
         worker = self._start(
             "celery", "-A", "tests.harness.moved_app", "worker", "--pool=threads", "--concurrency=4",
-            f"--hostname={place}@localhost", "--without-gossip", "--without-mingle",
+            f"--hostname={place}@localhost", "--without-gossip", "--without-mingle", "--loglevel=INFO",
             MOVED_BROKER=broker, MOVED_TABLE=self.db.dsn, MOVED_NAME=place,
         )  # fmt: skip
         log = self._log(worker)
