@@ -21,8 +21,8 @@ NAMES = (
     *("drain", "backlog", "snapshot", "ballast", "latency", "enqueueing", "triggers", "round_trips", "idle", "memory"),
     *("fairness", "publishers", "events", "celery_tasks", "scrape", "aio"),
 )
-#: Only when they are named: it starts eleven workers in each repetition, one after another.
-LONG = ("growth",)
+#: Only when they are named: one starts eleven workers in each repetition, the other fills a history of a million jobs.
+LONG = ("growth", "pages")
 
 FLUSH_HELP = "a slower disk: each flush takes this much longer; needs a C compiler"
 

@@ -78,7 +78,7 @@ CREATE TYPE pgqueue.limit_turn AS (
 	seconds double precision
 );
 
-COMMENT ON TYPE pgqueue.limit_turn IS 'A key that has its turn in a claim. ids: its messages that are claimed; room: how many more may be, NULL: any number; seconds: until there may be more room';
+COMMENT ON TYPE pgqueue.limit_turn IS 'A key that has its turn in a claim. holder_id: NULL if the claim has not locked its count; ids: its messages that are claimed; room: how many more may be; seconds: until there may be more room';
 
 CREATE TYPE pgqueue.message_kind AS ENUM (
     'job',
@@ -361,6 +361,11 @@ CREATE FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -397,7 +402,7 @@ CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._check_dependencies(max_count integer) RETURNS void
+CREATE FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint DEFAULT NULL::bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
@@ -1240,6 +1245,10 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DE
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._find_key_owner(k pgqueue.keyed_outbox) RETURNS oid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1552,6 +1561,10 @@ CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
@@ -1693,7 +1706,8 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
 
 CREATE FUNCTION pgqueue._leave_fleet(host text, instance uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s';
 
 CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -1747,9 +1761,6 @@ CREATE FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator b
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS text[]
-    LANGUAGE plpgsql;
-
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1783,6 +1794,13 @@ CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._lock_with_dependants(ids bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
+
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1808,6 +1826,9 @@ CREATE FUNCTION pgqueue._make_background_role() RETURNS void
 CREATE FUNCTION pgqueue._make_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._make_counts(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS boolean
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
@@ -1875,8 +1896,8 @@ CREATE FUNCTION pgqueue._naptime() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
+CREATE FUNCTION pgqueue._needs_top_level(error jsonb, sql text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) RETURNS bigint
@@ -1962,6 +1983,10 @@ CREATE FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid i
 
 CREATE FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS record
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2178,6 +2203,10 @@ CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2244,7 +2273,8 @@ CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_
 
 CREATE FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) RETURNS TABLE(naptime double precision, is_held boolean, name text, wanted integer, queues text[], executors integer, concurrency integer, restart_after double precision, version bigint)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s';
 
 CREATE FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) RETURNS void
     LANGUAGE plpgsql
@@ -2382,6 +2412,10 @@ CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer,
 
 CREATE FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._runner_step(error jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._running_message(id bigint, token bigint) RETURNS json
@@ -2721,11 +2755,15 @@ CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id tex
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan';
 
+CREATE FUNCTION pgqueue._tell_of_snapshot(id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._tell_sent(message json, queue text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._tell_sql_task(task_id text) RETURNS boolean
+CREATE FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -3510,7 +3548,7 @@ CREATE TABLE pgqueue.limit_holder (
     limit_key text NOT NULL COLLATE pg_catalog."C"
 );
 
-COMMENT ON TABLE pgqueue.limit_holder IS 'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+COMMENT ON TABLE pgqueue.limit_holder IS 'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. The row is never updated: what it counts is in pgqueue.limit_state';
 
 COMMENT ON COLUMN pgqueue.limit_holder.is_total IS 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
 
@@ -3534,7 +3572,7 @@ CREATE TABLE pgqueue.limit_state (
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
-COMMENT ON TABLE pgqueue.limit_state IS 'Which messages were claimed under a limit. The row with the highest seq counts. A claim writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
+COMMENT ON TABLE pgqueue.limit_state IS 'Which messages were claimed under a limit. The row with the highest seq counts. A claim locks it while it decides, writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
 
 COMMENT ON COLUMN pgqueue.limit_state.ids IS 'The claimed messages, including some that have ended since: those count that are in the queue and claimed';
 
@@ -4650,6 +4688,8 @@ REVOKE ALL ON FUNCTION pgqueue._cancel_tracked(role oid, args jsonb) FROM PUBLIC
 REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
@@ -4675,7 +4715,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
@@ -5112,6 +5153,86 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._find_key_owner(k pgqueue.keyed_outbox) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
@@ -5297,6 +5418,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
 
@@ -5394,14 +5517,14 @@ REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_co
 
 REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
@@ -5420,6 +5543,8 @@ REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_batch() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._make_counts(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
@@ -5467,7 +5592,8 @@ GRANT ALL ON FUNCTION pgqueue._misfit(answer jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) FROM PUBLIC;
 
@@ -5522,6 +5648,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT
 
 REVOKE ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
@@ -5587,84 +5715,6 @@ REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
-
-GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -5752,6 +5802,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
@@ -5892,6 +5945,8 @@ GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size in
 
 REVOKE ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._runner_step(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgqueue_worker;
@@ -6158,11 +6213,13 @@ REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._tell_of_snapshot(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;

@@ -12,7 +12,10 @@ from ..handle import Handle
 from .steps import Call, Pause, fetch, fetch_value
 
 #: How many jobs one transaction changes: its locks and its effects on claims stay short.
-BATCH = 2_000
+BATCH = 500
+#: The rest after a batch, in times of what the batch took, so that claims have the server to themselves for most of the
+#: time (`python -m benchmarks.retries`).
+_REST = 3
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -83,10 +86,13 @@ def change_jobs(
         return (yield from _order(arguments, max_count))
     total = 0
     while max_count is None or total < max_count:
+        begun_at = time.monotonic()
         count = yield from _order(arguments, batch if max_count is None else min(batch, max_count - total))
         total += count
         if count == 0:
             break
+        if count == batch:
+            yield Pause(_REST * (time.monotonic() - begun_at))
     return total
 
 

@@ -23,6 +23,7 @@ from tests.harness.database import Connection, Database
 
 _ERROR_FIELDS = {
     "sqlstate": "sqlstate",
+    "routine": "source_function",
     "message": "message_primary",
     "detail": "message_detail",
     "hint": "message_hint",

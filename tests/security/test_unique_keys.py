@@ -1,7 +1,10 @@
 """Unique keys and changes of jobs: each role has its own, and only its own jobs."""
 
+import json
+
 import pytest
 
+from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_one, fetch_value, refused
 
 
@@ -109,3 +112,56 @@ def test_a_job_puts_off_no_job_of_another(alice, bob, worker, owner):
 
     assert sorted(worker.run_all()) == ["failed", "succeeded"]
     assert fetch_value(alice, "select sqlstate from pgqueue.jobs where submitter = 'alice'") == "0A000"
+
+
+def publish(session, task_id, retries, **options):
+    """Publish a task with the key `k`, as Celery does; return the id of the task that has the key."""
+    message = {"headers": {"id": task_id, "retries": retries}, "properties": {}, "body": ""}
+    given = {"exchange": "", "routing_key": "celery", "message": json.dumps(message), "priority": 0, "unique_key": "k"}
+    arguments = {"eta": None, "expires": None, "limit_key": None, "unique_for": None, "on_conflict": "keep"}
+    return fetch_value(
+        session,
+        "select task_id from pgqueue._publish_keyed(%(exchange)s, %(routing_key)s, %(message)s, %(priority)s, %(eta)s,"
+        " %(expires)s, %(limit_key)s, %(unique_key)s, %(unique_for)s, %(on_conflict)s)",
+        {**given, **arguments, **options},
+    )
+
+
+@pytest.mark.parametrize("unique_for", [None, "1 h"])
+def test_a_retry_by_a_worker_of_another_role_keeps_the_key_of_the_sender(db, alice, owner, unique_for):
+    worker = Claimant(db, "retries")
+    retrying = db.connect(worker.role)
+    publish(alice, "first", 0, unique_for=unique_for)
+
+    for retries in (1, 2):
+        [claim] = worker.claim("celery", kind="task")
+        assert publish(retrying, "first", retries, unique_for=unique_for) == "first"
+        worker.ack(claim)
+        # It waits, as a message of the worker, which the sender does not replace.
+        assert publish(alice, "second", 0, unique_for=unique_for) == "first"
+    # The worker's own keys are others.
+    assert publish(retrying, "own", 0) == "own"
+    assert publish(alice, "third", 0, on_conflict="replace") == "third"
+
+    rows = owner.execute(
+        "select submitter = 'alice'::regrole, payload #>> '{headers,id}', payload #>> '{headers,retries}'"
+        " from pgqueue.message order by id"
+    ).fetchall()
+    assert rows == [(False, "first", "2"), (False, "own", "0"), (True, "third", "0")]
+
+
+def test_no_role_retries_a_task_into_the_key_of_another(db, alice, bob, owner):
+    worker, other = Claimant(db, "retries"), db.connect(db.create_role("other", enrolled=False))
+    owner.execute("grant pgqueue_worker to other")
+    publish(alice, "first", 0)
+
+    # It waits; then a worker has it that is of another login than those that send a retry.
+    for session in (bob, other):
+        publish(session, "first", 1)
+    [claim] = worker.claim("celery", max_count=1, kind="task")
+    for session in (bob, other):
+        publish(session, "first", 2)
+
+    assert publish(alice, "second", 0) == "first"
+    worker.ack(claim)
+    assert publish(alice, "second", 0) == "second"

@@ -42,6 +42,30 @@ end
 $$;
 comment on function pgqueue._settle_child(bigint) is 'After a parent of a waiting job has ended: releases the job if it waits for no other one';
 
+create or replace function pgqueue._lock_with_dependants(ids bigint[])
+  returns setof bigint
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+begin
+  -- Sessions that end overlapping sets of jobs lock the same rows, also those of jobs that wait for jobs that wait. Each locks all that it
+  -- may change at once, in the order of their numbers, so none waits for another that waits for it.
+  return query
+  with recursive affected (id, is_canceled) as (
+    select u.id, true from unnest(ids) u (id)
+    union
+    select d.child, d.on_parent_failure = 'cancel' from affected a join pgqueue.dependency d on d.parent = a.id
+    where a.is_canceled and d.on_parent_failure is not null
+  )
+  select m.id from pgqueue.message m where m.id = any (array(select a.id from affected a)) and m.state <> 'claimed' order by m.id for update;
+end
+$$;
+comment on function pgqueue._lock_with_dependants(bigint[]) is
+  'Locks those of these jobs that no worker has, and the jobs that are canceled or may be released with them. Returns what it has locked';
+
 create or replace function pgqueue._cancel_dependants(ids bigint[], causes bigint[])
   returns bigint[]
   language plpgsql volatile security definer
@@ -94,6 +118,9 @@ begin
     -- The snapshot of this transaction may be older than a row of a job that waits. Upkeep sees all.
     insert into pgqueue.dependency_check (parent) select p from unnest(parents) p;
     return;
+  end if;
+  if not have_succeeded then
+    perform pgqueue._lock_with_dependants(parents);
   end if;
   -- A canceled job may have dependants of its own. It is a loop, because a chain may be longer than the stack allows.
   while ended <> '{}' loop
@@ -221,7 +248,7 @@ comment on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) is
   'Makes jobs that were inserted just now wait for others (after) and members of a batch. A job whose parents have all ended is released or canceled at once';
 grant execute on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) to pgqueue_user;
 
-create or replace function pgqueue._check_dependencies(max_count int)
+create or replace function pgqueue._check_dependencies(max_count int, only_parent bigint default null)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -229,13 +256,14 @@ create or replace function pgqueue._check_dependencies(max_count int)
 as $$
 declare
   checked record;
-  succeeded boolean;
+  succeeded bigint[] := '{}';
+  unsuccessful bigint[] := '{}';
 begin
   for checked in
     with parent as materialized (
-      select c.parent, array_agg(c.id) as ids from pgqueue.dependency_check c group by c.parent order by c.parent
+      select c.parent, array_agg(c.id) as ids from pgqueue.dependency_check c where only_parent is null or c.parent = only_parent group by c.parent order by c.parent
     )
-    select p.parent, p.ids, m.id is not null as is_left, m.xmax::text = '0' as is_unlocked, b.id is not null as is_batch
+    select p.parent, p.ids, m.id is not null as is_left, b.id is not null as is_batch
     from parent p
     left join pgqueue.message m on m.id = p.parent
     left join pgqueue.batch b on b.id = p.parent
@@ -246,13 +274,24 @@ begin
     -- will see those that are committed now. A locked one is looked at again.
     if checked.is_batch then
       continue when not pgqueue._end_batch_if_done(checked.parent);
-    elsif not checked.is_left then
-      succeeded := coalesce((pgqueue._ended_job(checked.parent)).state = 'succeeded', false);
-      perform pgqueue._settle_dependants(array[checked.parent], succeeded);
+    elsif checked.is_left then
+      null;
+    elsif (pgqueue._ended_job(checked.parent)).state = 'succeeded' then
+      succeeded := succeeded || checked.parent;
+    else
+      unsuccessful := unsuccessful || checked.parent;
     end if;
     delete from pgqueue.dependency_check c where c.id = any (checked.ids);
   end loop;
+  -- All of them together, so that rows are locked in one order.
+  if unsuccessful <> '{}' then
+    perform pgqueue._settle_dependants(unsuccessful, false);
+  end if;
+  if succeeded <> '{}' then
+    perform pgqueue._settle_dependants(succeeded, true);
+  end if;
 end
 $$;
-comment on function pgqueue._check_dependencies(int) is
-  'Releases jobs whose parents ended while they were being submitted: neither transaction saw the other';
+comment on function pgqueue._check_dependencies(int, bigint) is
+  'Releases jobs whose parents ended while they were being submitted: neither transaction saw the other. only_parent: only those of a job whose transaction had an old snapshot';
+grant execute on function pgqueue._check_dependencies(int, bigint) to pgqueue_worker;

@@ -99,12 +99,35 @@ end
 $$;
 comment on function pgqueue._put_message(pgqueue.keyed_outbox) is 'Inserts a message with a unique key into its queue';
 
+create or replace function pgqueue._find_key_owner(k pgqueue.keyed_outbox)
+  returns oid
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if k.kind <> 'task' or coalesce(pgqueue._text_in(k.payload, '{headers,retries}'), '0') = '0' then
+    return k.submitter;
+  end if;
+  -- A worker retries a task under its own role. It has the claim of the task until that has ended, and no other login has.
+  return coalesce((
+    select h.submitter
+    from pgqueue.role_key r
+    join pgqueue.unique_hold h on h.submitter = r.role and h.kind = k.kind and h.unique_key = k.unique_key
+    join pgqueue.message m on m.id = h.message_id
+    join pgqueue.worker w on w.id = m.worker_id
+    where h.task_id = k.task_id and m.state = 'claimed' and w.login = k.submitter), k.submitter);
+end
+$$;
+comment on function pgqueue._find_key_owner(pgqueue.keyed_outbox) is
+  'The role whose unique key a message takes: its submitter, or of a task that a worker retries the role that has sent the task';
+
 create or replace function pgqueue._submit_keyed(k pgqueue.keyed_outbox)
   returns pgqueue.keyed_outbox
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  owner constant oid := pgqueue._find_key_owner(k);
   held pgqueue.unique_hold;
   there pgqueue.message;
 begin
@@ -112,9 +135,9 @@ begin
   -- First without a lock, if the key may be found taken so: most calls find the one that is there. Then with the lock.
   for attempt in case when k.on_conflict in ('keep', 'raise') then 1 else 2 end .. 2 loop
     if attempt = 1 then
-      select * into held from pgqueue.unique_hold h where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+      select * into held from pgqueue.unique_hold h where h.submitter = owner and h.kind = k.kind and h.unique_key = k.unique_key;
     else
-      held := pgqueue._lock_key(k.submitter, k.kind, k.unique_key);
+      held := pgqueue._lock_key(owner, k.kind, k.unique_key);
     end if;
     -- Its snapshot is younger than the lock.
     select * into there from pgqueue.message m where m.id = held.message_id;
@@ -138,7 +161,8 @@ begin
       k.outcome := 'kept';
       return k;
     end if;
-    there := pgqueue._lock_waiting(there.id);
+    -- The retry of a task is its worker's message.
+    there := case when there.submitter = k.submitter then pgqueue._lock_waiting(there.id) end;
     if there.id is not null then
       perform pgqueue._replace_waiting(there, k);
       k.id := there.id;
@@ -156,7 +180,7 @@ begin
   update pgqueue.unique_hold h
   set message_id = k.id, cookie = k.cookie, task_id = k.task_id,
       free_at = coalesce(clock_timestamp() + k.unique_for, case when k.outcome = 'replaced' then h.free_at end)
-  where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+  where h.submitter = owner and h.kind = k.kind and h.unique_key = k.unique_key;
   return k;
 end
 $$;

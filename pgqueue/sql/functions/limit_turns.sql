@@ -1,12 +1,37 @@
 -- after: fairness, claim_message
 -- The parts of the claim of a queue with limits (pgqueue._claim_limited): the counts of limits, and the keys that have messages.
 --
--- A claim locks the rows in pgqueue.limit_holder of what it is about to count, and only then, in a statement of its own, reads what
--- is claimed: its snapshot is younger than the commit of any other claim under the same limit. It waits for no lock, so that two
--- claims cannot block each other: a key that another claim has locked has its turn there.
+-- One statement reads the newest count of each key and locks it. A claim that changes a count deletes its row and writes a new one, so
+-- a row that can still be locked is the newest, and nobody else adds to it until the end of this transaction. A claim waits for no lock,
+-- so that two claims cannot block each other: a key that another claim has locked has its turn there.
 --
 -- Nothing here has a SET clause: those of pgqueue._claim apply. All of it is PL/pgSQL, which keeps its plans for the session, and one
 -- statement serves all keys.
+
+create or replace function pgqueue._make_counts(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[])
+  returns boolean
+  language plpgsql volatile
+as $$
+begin
+  -- One claim at a time makes counts for a rule, and others do not wait for it: two that wait for each other's new rows would be a
+  -- deadlock.
+  perform from pgqueue.limit_rule l where l.queue = rule.queue and l.role = rule.role for update skip locked;
+  if not found then
+    return false;
+  end if;
+  insert into pgqueue.limit_holder (queue, submitter, is_total, limit_key)
+  select rule.queue, _make_counts.role, _make_counts.is_total, k.key from unnest(keys) k (key)
+  on conflict do nothing;
+  insert into pgqueue.limit_state (holder_id, ids)
+  select h.id, '{}'
+  from unnest(keys) k (key)
+  join pgqueue.limit_holder h on h.queue = rule.queue and h.submitter = _make_counts.role and h.is_total = _make_counts.is_total and h.limit_key = k.key collate "C"
+  where not exists (select from pgqueue.limit_state s where s.holder_id = h.id);
+  return found;
+end
+$$;
+comment on function pgqueue._make_counts(pgqueue.limit_rule, oid, boolean, text[]) is
+  'Makes empty counts for keys that have none; false if another claim is doing so, or has done so';
 
 create or replace function pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[])
   returns pgqueue.limit_turn[]
@@ -17,65 +42,40 @@ declare
   -- Between two starts of a rate, in seconds.
   gap float8 := extract(epoch from rule.period) / rule.rate;
   most int := case when is_total then rule.max_running else rule.per_key end;
+  turns pgqueue.limit_turn[];
+  uncounted pg_catalog.text[];
 begin
-  return array(
-    select row(k.place, k.key, s.id, s.seq, s.alive, s.next_at,
-               least(most - cardinality(s.alive), case when not is_total then floor(rule.burst - s.early / gap + 0.000001)::int end),
-               case when not is_total then greatest(s.early - (rule.burst - 1) * gap, 0) end)::pgqueue.limit_turn
+  for attempt in 1 .. 2 loop
+    select array_agg(row(k.place, k.key, case when c.is_locked then s.id end, s.seq, s.alive, s.next_at, coalesce(s.room, 1), s.seconds)::pgqueue.limit_turn
+                     order by k.place),
+           array_agg(k.key) filter (where s.id is null)
+    into turns, uncounted
     from unnest(keys) with ordinality k (key, place)
     left join lateral (
-      select h.id, n.seq, n.next_at, greatest(extract(epoch from n.next_at - now_at), 0)::pg_catalog.float8 as early,
-             -- A message counts that is in the queue and that a worker has. A scalar subquery, and LIMIT below, keep the planner from
-             -- reading all that are claimed, and all keys, for each key.
-             array(select i.id from unnest(n.ids) i (id) where (select m.state from pgqueue.message m where m.id = i.id) = 'claimed') as alive
+      select h.id, n.seq, a.alive, n.next_at,
+             least(most - cardinality(a.alive), case when not _limit_turns.is_total then floor(rule.burst - e.early / gap + 0.000001)::int end) as room,
+             case when not _limit_turns.is_total then greatest(e.early - (rule.burst - 1) * gap, 0) end as seconds
       from pgqueue.limit_holder h
-      left join lateral (select l.seq, l.ids, l.next_at from pgqueue.limit_state l where l.holder_id = h.id order by l.seq desc limit 1) n on true
+      cross join lateral (select l.seq, l.ids, l.next_at from pgqueue.limit_state l where l.holder_id = h.id order by l.seq desc limit 1) n
+      cross join lateral (select greatest(extract(epoch from n.next_at - now_at), 0)::pg_catalog.float8) e (early)
+      -- A message counts that is in the queue and that a worker has. A scalar subquery, and LIMIT below, keep the planner from reading
+      -- all that are claimed, and all keys, for each key. OFFSET makes it one look.
+      cross join lateral (
+        select array(select i.id from unnest(n.ids) i (id) where (select m.state from pgqueue.message m where m.id = i.id) = 'claimed') offset 0
+      ) a (alive)
       where h.queue = rule.queue and h.submitter = role and h.is_total = _limit_turns.is_total and h.limit_key = k.key collate "C"
       limit 1
     ) s on true
-    order by k.place);
+    left join lateral (
+      select true as is_locked from pgqueue.limit_state l where s.room > 0 and l.holder_id = s.id and l.seq = s.seq for update skip locked
+    ) c on true;
+    exit when uncounted is null or attempt = 2 or not pgqueue._make_counts(rule, role, is_total, uncounted);
+  end loop;
+  return coalesce(turns, '{}');
 end
 $$;
 comment on function pgqueue._limit_turns(pgqueue.limit_rule, oid, boolean, text[]) is
-  'How much the limits of these keys of a role allow now (a rate by the generic cell rate algorithm). Exact if the caller has locked the holders in an earlier statement. is_total: of all messages under the rule, whose key is empty';
-
-create or replace function pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[])
-  returns text[]
-  language plpgsql volatile
-as $$
-declare
-  locked pg_catalog.text[];
-begin
-  for attempt in 1 .. 2 loop
-    select array_agg(l.limit_key) into locked
-    from (
-      select t.limit_key
-      from unnest(keys) k (key)
-      cross join lateral (
-        select h.limit_key from pgqueue.limit_holder h
-        where h.queue = rule.queue and h.submitter = _lock_holders.role and h.is_total = _lock_holders.is_total and h.limit_key = k.key collate "C"
-        limit 1
-        for update skip locked
-      ) t
-    ) l;
-    exit when cardinality(locked) = cardinality(keys) or attempt = 2;
-    -- One claim at a time makes holders for a rule, and others do not wait for it: two that wait for each other's new rows would be
-    -- a deadlock.
-    perform from pgqueue.limit_rule l where l.queue = rule.queue and l.role = rule.role for update skip locked;
-    exit when not found;
-    insert into pgqueue.limit_holder (queue, submitter, is_total, limit_key)
-    select rule.queue, _lock_holders.role, _lock_holders.is_total, k.key
-    from unnest(keys) k (key)
-    where (select h.id from pgqueue.limit_holder h
-           where h.queue = rule.queue and h.submitter = _lock_holders.role and h.is_total = _lock_holders.is_total and h.limit_key = k.key collate "C") is null
-    on conflict do nothing;
-    exit when not found;
-  end loop;
-  return coalesce(array(select k.key from unnest(keys) with ordinality k (key, place) where k.key = any (locked) order by k.place), '{}');
-end
-$$;
-comment on function pgqueue._lock_holders(pgqueue.limit_rule, oid, boolean, text[]) is
-  'Locks what a limit counts until the end of the transaction, and returns these keys; not those that another claim has locked';
+  'How much the limits of these keys of a role allow now (a rate by the generic cell rate algorithm). Those that have room are locked until the end of the transaction; without a holder_id another claim has the lock. is_total: of all messages under the rule, whose key is empty';
 
 create or replace function pgqueue._keyed_roles(kind pgqueue.message_kind, queue text)
   returns oid[]

@@ -20,22 +20,27 @@ create or replace function pgqueue._take_turns(kind pgqueue.message_kind, queue 
   language plpgsql volatile
 as $$
 declare
-  -- So many keys are looked at for nothing at most, before the next claim goes on with the others.
-  most_keys constant int := 500;
+  -- So many full keys are looked at at most, before the next claim goes on with the others: fewer if this one has found some.
+  most_full constant int := 500;
+  enough_full constant int := 100;
+  most_starts constant int := 16;
+  -- Where the last walks over the keys of the queue began, the oldest first, if they met full keys, and where the last one ended.
   memory jsonb := coalesce(nullif(current_setting('pgqueue.limit_turns', true), '')::jsonb, '{}');
   place text := concat(role, ' ', kind, ' ', queue);
-  -- Where the last walk over the keys ended. If it met full keys, this session's own are the ones that are free again, and they stand
-  -- together: so it mostly begins where the last one began, and now and then goes on to the others.
-  begun_after text := coalesce(memory -> place ->> case when random() < 0.7 then 0 else 1 end, memory -> place ->> 1, '');
+  starts pg_catalog.text[] := array(select jsonb_array_elements_text(memory -> place -> 'starts'));
+  -- The keys that this session took long ago are the ones that are free again, and they stand together: so a walk mostly begins where
+  -- its oldest one began, and now and then goes on to the others.
+  is_again boolean := starts <> '{}' and random() < 0.7;
+  begun_after text := coalesce(case when is_again then starts[1] else memory -> place ->> 'after' end, '');
   after text := begun_after;
-  has_met_full boolean := false;
+  full_count int := 0;
   first_key pg_catalog.text;
   is_last boolean := false;
   counts boolean := coalesce(rule.per_key, rule.rate) is not null;
+  step int;
   keys pg_catalog.text[];
-  looked_at int := 0;
   turn pgqueue.limit_turn;
-  turns pgqueue.limit_turn[];
+  turns pgqueue.limit_turn[] := '{}';
   chosen pg_catalog.text[] := '{}';
   shares int[];
   total pgqueue.limit_turn;
@@ -44,12 +49,13 @@ declare
   places int[];
 begin
   if rule.max_running is not null then
-    if pgqueue._lock_holders(rule, rule.role, true, '{""}') = '{}' then
+    turns := pgqueue._limit_turns(rule, rule.role, true, '{""}');
+    total := turns[1];
+    if total.holder_id is null and total.room > 0 then
       perform pgqueue._note_limit_wait(0.01);
       return '{}';
     end if;
-    turns := pgqueue._limit_turns(rule, rule.role, true, '{""}');
-    total := turns[1];
+    turns := '{}';
     -- Those that this claim has taken before are not marked as claimed yet.
     total.ids := total.ids || pending;
     max_count := least(max_count, total.room - cardinality(pending));
@@ -59,44 +65,39 @@ begin
     end if;
   end if;
   while cardinality(chosen) < max_count and not is_last loop
-    keys := pgqueue._keys_after(kind, queue, role, after, max_count - cardinality(chosen) + 20);
-    is_last := cardinality(keys) < max_count - cardinality(chosen) + 20;
+    -- Some more, if some are expected to be full.
+    step := max_count - cardinality(chosen) + case when starts = '{}' then 0 else 20 end;
+    keys := pgqueue._keys_after(kind, queue, role, after, step);
+    is_last := cardinality(keys) < step;
     if first_key = any (keys) then
       keys := keys[:array_position(keys, first_key) - 1];
       is_last := true;
     end if;
     exit when keys = '{}';
     first_key := coalesce(first_key, keys[1]);
-    looked_at := looked_at + cardinality(keys);
     if not counts then
       chosen := chosen || keys[:max_count - cardinality(chosen)];
       after := chosen[cardinality(chosen)];
       continue;
     end if;
-    -- Nothing is locked yet, so this is only a first look: a key that it finds full is passed by.
     foreach turn in array pgqueue._limit_turns(rule, role, false, keys) loop
       after := turn.limit_key;
-      if coalesce(turn.room, 1) > 0 then
+      if turn.holder_id is not null then
         chosen := chosen || turn.limit_key;
+        turns := turns || turn;
         exit when cardinality(chosen) >= max_count;
+      elsif turn.room > 0 then
+        wait := least(wait, 0.01);
       else
-        has_met_full := true;
+        full_count := full_count + 1;
         wait := least(wait, case when turn.seconds > 0 then turn.seconds else 0.1 end);
       end if;
     end loop;
-    if looked_at > most_keys and not is_last then
+    if full_count > (case when chosen = '{}' then most_full else enough_full end) and not is_last then
       wait := 0.005;
       exit;
     end if;
   end loop;
-  if counts and chosen <> '{}' then
-    keys := pgqueue._lock_holders(rule, role, false, chosen);
-    if cardinality(keys) < cardinality(chosen) then
-      wait := least(wait, 0.01);
-    end if;
-    turns := array(select t from unnest(pgqueue._limit_turns(rule, role, false, keys)) t where coalesce(t.room, 1) > 0 order by t.place);
-    chosen := array(select t.limit_key from unnest(turns) t);
-  end if;
   if chosen <> '{}' then
     -- Each key has an equal share of the room. No more keys were chosen than there is room for.
     shares := array_fill(max_count / cardinality(chosen), array[cardinality(chosen)]);
@@ -141,7 +142,12 @@ begin
     insert into pgqueue.limit_state (holder_id, ids) values (total.holder_id, total.ids || ids);
     delete from pgqueue.limit_state s where s.holder_id = total.holder_id and s.seq = total.seq;
   end if;
-  perform set_config('pgqueue.limit_turns', (memory || jsonb_build_object(place, jsonb_build_array(case when has_met_full then begun_after end, after)))::text, false);
+  if full_count = 0 then
+    starts := '{}';
+  else
+    starts := case when is_again or cardinality(starts) >= most_starts then starts[2:] else starts end || begun_after;
+  end if;
+  perform set_config('pgqueue.limit_turns', (memory || jsonb_build_object(place, jsonb_build_object('starts', starts, 'after', after)))::text, false);
   return ids;
 end
 $$;

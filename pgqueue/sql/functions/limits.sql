@@ -52,11 +52,17 @@ begin
         where m.queue = _count_claimed.queue and m.state = 'claimed' and role in (0, m.submitter) group by 1, 3
         union all select role, true, '') g
   on conflict do nothing;
-  -- Claims wait for no lock, so that this cannot be in a circle with them.
   for holder in
     select * from pgqueue.limit_holder h
-    where h.queue = _count_claimed.queue and (role = 0 and not h.is_total or h.submitter = role) order by h.id for update
+    where h.queue = _count_claimed.queue and (role = 0 and not h.is_total or h.submitter = role) order by h.id
   loop
+    -- A claim that has locked the newest count ends first, and has then written another. Claims wait for no lock, so that this cannot be
+    -- in a circle with them.
+    loop
+      perform from pgqueue.limit_state s
+      where s.holder_id = holder.id and s.seq = (select max(n.seq) from pgqueue.limit_state n where n.holder_id = holder.id) for update;
+      exit when found or not exists (select from pgqueue.limit_state n where n.holder_id = holder.id);
+    end loop;
     insert into pgqueue.limit_state (holder_id, ids, next_at)
     select holder.id,
            array(select m.id from pgqueue.message m
@@ -171,25 +177,20 @@ create or replace function pgqueue._forget_limits()
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  idle bigint[];
 begin
-  -- First the locks, then another look, whose snapshot is younger than the last claim of each.
-  select array_agg(h.id) into idle from (
-    select h.id from pgqueue.limit_holder h
-    where not exists (select from pgqueue.limit_state s where s.holder_id = h.id and s.written_at > clock_timestamp() - interval '10 min')
+  -- A count that can be locked is the newest, as for a claim (pgqueue._limit_turns).
+  with idle as materialized (
+    select h.id
+    from pgqueue.limit_holder h
+    cross join lateral (select * from pgqueue.limit_state l where l.holder_id = h.id order by l.seq desc limit 1) n
+    cross join lateral (select from pgqueue.limit_state l where l.holder_id = n.holder_id and l.seq = n.seq for update skip locked) locked
+    where n.written_at < clock_timestamp() - interval '10 min' and coalesce(n.next_at <= clock_timestamp(), true)
+      and not exists (select from unnest(n.ids) i (id) where (select m.state from pgqueue.message m where m.id = i.id) = 'claimed')
     limit 1000
-    for update skip locked) h;
-  with gone as (
-    delete from pgqueue.limit_holder h
-    where h.id = any (idle)
-      and not exists (select from pgqueue.limit_state s
-                      where s.holder_id = h.id
-                        and (s.written_at > clock_timestamp() - interval '10 min' or s.next_at > clock_timestamp()
-                             or exists (select from unnest(s.ids) i (id) join pgqueue.message m on m.id = i.id where m.state = 'claimed')))
-    returning h.id
+  ), gone as (
+    delete from pgqueue.limit_holder h using idle i where h.id = i.id
   )
-  delete from pgqueue.limit_state s using gone g where s.holder_id = g.id;
+  delete from pgqueue.limit_state s using idle i where s.holder_id = i.id;
 end
 $$;
 comment on function pgqueue._forget_limits() is 'Deletes the counts of keys of which nothing was claimed for 10 min';

@@ -30,7 +30,11 @@ begin
   with gone as (
     -- Messages stay that tell a worker to end the chord of a task that was purged before.
     delete from pgqueue.message m
-    where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed' and pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is null
+    where m.id = any (array(
+      select q.id from pgqueue.message q
+      where q.queue = _purge.queue and q.kind = 'task' and q.state <> 'claimed' and pgqueue._text_in(q.payload, '{headers,pgqueue_end,state}') is null
+      order by q.id
+      for update))
     returning m as message
   )
   select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was purged')) into purged from gone g;

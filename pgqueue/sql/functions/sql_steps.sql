@@ -26,6 +26,28 @@ as $$
 $$;
 comment on function pgqueue._sealed_by(jsonb) is 'The role that has sealed a step; NULL: none has, or the step was changed since, or the role is not enrolled any more';
 
+create or replace function pgqueue._outcome_seal(seal_key text, task_id text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Only the database makes it, when the job ends. It does not depend on the value, which comes back as Python has read it.
+  select encode(sha256(convert_to(concat(seal_key, ' outcome ', encode(sha256(convert_to(task_id, 'UTF8')), 'hex')), 'UTF8')), 'hex')
+$$;
+comment on function pgqueue._outcome_seal(text, text) is 'A digest for the outcome of a task that only a holder of the role''s key can compute';
+
+create or replace function pgqueue._is_sealed_outcome(task_id text, seal text)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_roles r
+    join pgqueue.role_key k on k.role = r.oid
+    where r.rolname = substr(seal, 66) and left(seal, 65) = pgqueue._outcome_seal(k.seal_key, task_id) || ':')
+$$;
+comment on function pgqueue._is_sealed_outcome(text, text) is 'Whether the database has sealed the outcome of this task at the end of its job, and the role of the job is still enrolled';
+
 create or replace function pgqueue._step_options(step jsonb, queue text, priority int)
   returns pgqueue.job_options
   language sql stable

@@ -79,7 +79,9 @@ begin
   where q.id = any (array(select d.id from pgqueue.queue d where d.name = _drop_queue.queue for update skip locked));
   delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _drop_queue.queue for update skip locked);
   with gone as (
-    delete from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task' returning m as message, m.state as before
+    delete from pgqueue.message m
+    where m.id = any (array(select q.id from pgqueue.message q where q.queue = _drop_queue.queue and q.kind = 'task' order by q.id for update))
+    returning m as message, m.state as before
   )
   -- A worker runs the messages that it has, and reports how they end.
   select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
@@ -123,7 +125,12 @@ begin
     delete from pgqueue.limit_rule l where l.queue = _give_up_queue.queue and l.role = holder;
     if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
       with gone as (
-        delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
+        delete from pgqueue.message m
+        where m.id = any (array(
+          select q.id from pgqueue.message q
+          where q.queue = _give_up_queue.queue and q.kind = 'task' and q.submitter = holder and q.state <> 'claimed'
+          order by q.id
+          for update))
         returning m as message
       )
       select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;

@@ -29,7 +29,7 @@ create table pgqueue.limit_holder (
   constraint limit_holder_is_one unique (queue, submitter, is_total, limit_key)
 );
 comment on table pgqueue.limit_holder is
-  'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+  'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. The row is never updated: what it counts is in pgqueue.limit_state';
 comment on column pgqueue.limit_holder.is_total is 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
 comment on column pgqueue.limit_holder.limit_key is 'Empty: the messages without a key';
 
@@ -42,10 +42,10 @@ create table pgqueue.limit_state (
   primary key (holder_id, seq)
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 comment on table pgqueue.limit_state is
-  'Which messages were claimed under a limit. The row with the highest seq counts. A claim writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
+  'Which messages were claimed under a limit. The row with the highest seq counts. A claim locks it while it decides, writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
 comment on column pgqueue.limit_state.ids is 'The claimed messages, including some that have ended since: those count that are in the queue and claimed';
 comment on column pgqueue.limit_state.next_at is 'For a rate: when the next start would be due if all starts were evenly spaced';
 
 create type pgqueue.limit_turn as (place int, limit_key text, holder_id bigint, seq bigint, ids bigint[], next_at timestamptz, room int, seconds float8);
 comment on type pgqueue.limit_turn is
-  'A key that has its turn in a claim. ids: its messages that are claimed; room: how many more may be, NULL: any number; seconds: until there may be more room';
+  'A key that has its turn in a claim. holder_id: NULL if the claim has not locked its count; ids: its messages that are claimed; room: how many more may be; seconds: until there may be more room';
