@@ -46,11 +46,11 @@ class QueueDatabases:
     ) -> None:
         self._own = own
         self._caller = caller
+        here = _place(own.database.conninfo)
         self._of_queues = [
-            (queue, Publisher(Database.for_dsn(conninfo), None))
+            # A worker of a database of the map has a login of its own there.
+            (queue, own if _place(conninfo) == here else Publisher(Database.for_dsn(conninfo), None))
             for queue, conninfo in _read(given)
-            # A worker of that database has a login of its own there.
-            if _place(conninfo) != _place(own.database.conninfo)
         ]
 
     def find(self, message: Mapping[str, Any], exchange: str, routing_key: str) -> Publisher:
@@ -61,9 +61,9 @@ class QueueDatabases:
         """
         if exchange or not self._of_queues:
             return self._own
-        found = next((publisher for queue, publisher in self._of_queues if _matches(queue, routing_key)), None)
-        if found is None:
-            return self._own
+        found = next((publisher for queue, publisher in self._of_queues if _matches(queue, routing_key)), self._own)
+        if found is self._own:
+            return found
         if self._caller is not None or current() is not None:
             raise NotSupported(
                 f"queue {routing_key} is in another database than the open transaction",
@@ -92,9 +92,9 @@ def _read(given: object) -> list[tuple[str, str]]:
 def _read_dsn(queue: str, url: str) -> str:
     try:
         return to_conninfo(url)
-    except InvalidDsn as failure:
+    except InvalidDsn:
         # Its text may have the password.
-        raise InvalidDsn(f"the transport option {OPTION} has no database for {queue}", hint=_HINT) from failure
+        raise InvalidDsn(f"the transport option {OPTION} has no database for {queue}", hint=_HINT) from None
 
 
 def _is_pattern(queue: str) -> bool:

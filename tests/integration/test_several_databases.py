@@ -148,7 +148,7 @@ def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_othe
         other.name,
     ]
     assert shown.out.count("ok   schema") == 2
-    assert "refused" in shown.err
+    assert "fail server: connection failed" in shown.out
 
 
 # The command line

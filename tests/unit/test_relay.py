@@ -186,6 +186,11 @@ def test_a_broker_whose_package_is_missing_is_refused_with_what_to_install() -> 
         (["--queue", "a", "--to", "amqp://x", "--into", "b"], "--into goes with --from"),
         (["--queue", "a", "--to", "redis://x", "--exchange", "x"], "--exchange is for RabbitMQ"),
         (["--from", "amqp://x"], "--from takes one --queue"),
+        (
+            ["--queue", "a", "--from", "amqp://x", "--dsn", "host=a", "--dsn", "host=b"],
+            "--from does not go with several",
+        ),
+        (["--queue", "a", "--from", "amqp://x", "--jobs"], "--from and --jobs do not go together"),
         (["--queue", "a"], "say where to"),
     ],
 )
