@@ -147,7 +147,8 @@ def test_the_jobs_of_a_relay_that_ends_are_free_and_its_wake_ups_run_nothing(
 
 
 def test_a_job_holds_a_place_of_the_window_until_a_worker_has_it(db: Database, relayed: Relayed, run: Run) -> None:
-    ids = [enqueue(db, "select 1") for _ in range(101)]
+    jobs = "select (pgqueue.enqueue('select 1', queue => 'mail')).id from generate_series(1, 101)"
+    ids = [job_id for (job_id,) in db.execute(jobs)]
     eventually(lambda: len(relayed.sent) == 100)
     assert db.fetch_value("select count(*) from pgqueue.message where state = 'claimed'") == 100
 
