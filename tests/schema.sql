@@ -65,7 +65,7 @@ CREATE TYPE pgqueue.lane AS ENUM (
     'held'
 );
 
-COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits or with a unique key, whose claim counts until the task has ended';
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, with a unique key or in a batch, whose claim counts until the task has ended';
 
 CREATE TYPE pgqueue.limit_turn AS (
 	place integer,
@@ -117,14 +117,14 @@ CREATE FUNCTION pgqueue._handle(id bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -192,7 +192,8 @@ CREATE TABLE pgqueue.message (
     last_error jsonb,
     retried_from bigint,
     queue_timeout interval,
-    snoozes smallint
+    snoozes smallint,
+    is_member boolean
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -219,6 +220,8 @@ COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job 
 COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
 
 COMMENT ON COLUMN pgqueue.message.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze). NULL: never';
+
+COMMENT ON COLUMN pgqueue.message.is_member IS 'Of a task: it is in a batch. So its row stays until the task has ended, however Celery acks it, and the end of the row is that of the task';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -468,6 +471,10 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "IntervalStyle" TO 'postgres';
 
+CREATE FUNCTION pgqueue._check_settings(settings jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -573,6 +580,25 @@ CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolea
 
 CREATE FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.dependency (
+    parent bigint NOT NULL,
+    child bigint NOT NULL,
+    on_parent_failure text,
+    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
+    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency IS 'Which message (child) waits for the end of which job (parent), and which batch (child) has which unfinished job or task (parent). The transaction that ends the parent deletes the row';
+
+COMMENT ON COLUMN pgqueue.dependency.child IS 'A job or a task with the state waiting, or a batch: all have their numbers from one sequence';
+
+COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
+
+CREATE FUNCTION pgqueue._continue_member(id bigint, new_id bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
@@ -1022,6 +1048,9 @@ CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1039,6 +1068,10 @@ CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1417,6 +1450,10 @@ CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
 CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._handles_in(value jsonb) RETURNS pgqueue.handle[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
@@ -1543,7 +1580,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
@@ -1654,6 +1691,10 @@ CREATE FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) RETURNS TABLE(
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) RETURNS TABLE(place bigint, count bigint, statement text, params text[], unique_key text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) RETURNS oid[]
     LANGUAGE plpgsql;
 
@@ -1746,6 +1787,11 @@ CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURN
 
 ;
 
+CREATE FUNCTION pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1754,6 +1800,10 @@ CREATE FUNCTION pgqueue._list_tracked(criteria jsonb DEFAULT '{}'::jsonb, OUT pi
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean DEFAULT false, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_continued(id bigint, token bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1790,7 +1840,11 @@ CREATE FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
+CREATE FUNCTION pgqueue._lock_keys(role oid, keys text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_waiting(ids bigint[]) RETURNS SETOF pgqueue.message
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2054,7 +2108,7 @@ CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueu
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) RETURNS record
+CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2077,6 +2131,11 @@ CREATE FUNCTION pgqueue._put_keyed() RETURNS trigger
 CREATE FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_keyed_set() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
 
 CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
     LANGUAGE plpgsql
@@ -2376,6 +2435,10 @@ CREATE FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) RE
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._revoke_task(m pgqueue.message, reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -2528,7 +2591,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS text
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2628,6 +2691,11 @@ CREATE FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded bool
 CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt integer, traceparent text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2731,6 +2799,10 @@ CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._taken_keys(role oid, keys text[]) RETURNS TABLE(held pgqueue.unique_hold, is_live boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2815,6 +2887,10 @@ CREATE FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_
 
 CREATE FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) RETURNS text
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) RETURNS pgqueue.handle[]
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
@@ -3065,7 +3141,7 @@ CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text
 CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS text
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
@@ -3220,36 +3296,21 @@ CREATE TABLE pgqueue.batch_outcome (
 
 COMMENT ON TABLE pgqueue.batch_outcome IS 'The ended jobs of batches that have not ended. Appended to; the end of a batch counts its rows and deletes them';
 
-CREATE TABLE pgqueue.dependency (
-    parent bigint NOT NULL,
-    child bigint NOT NULL,
-    on_parent_failure text,
-    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
-    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
-)
-WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
-
-COMMENT ON TABLE pgqueue.dependency IS 'Which job (child) waits for the end of which job (parent), and which batch (child) has which unfinished job (parent). The transaction that ends the parent deletes the row';
-
-COMMENT ON COLUMN pgqueue.dependency.child IS 'A job with the state waiting, or a batch: both have their numbers from one sequence';
-
-COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
-
 COMMENT ON COLUMN pgqueue.batches.id IS 'The number of the batch';
 
 COMMENT ON COLUMN pgqueue.batches.label IS 'The caller''s label, which its callbacks have, too; NULL: none';
 
-COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs were added so far';
+COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs and tasks were added so far';
 
-COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet';
+COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet, and how many tasks no worker has';
 
-COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run';
+COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run, and how many tasks workers have';
 
-COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs have succeeded';
+COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs and tasks have succeeded';
 
-COMMENT ON COLUMN pgqueue.batches.failed IS 'How many jobs have ended without success: failed, canceled or expired';
+COMMENT ON COLUMN pgqueue.batches.failed IS 'How many have ended without success: jobs that failed, were canceled or expired, and tasks that failed, were revoked, expired, or were lost with their worker';
 
-COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last job ended. NULL: the batch is open, and jobs can be added';
+COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last member ended. NULL: the batch is open, and jobs and tasks can be added';
 
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
@@ -3678,7 +3739,7 @@ COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no dur
 
 COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 
-COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs wait for the end of other jobs';
+COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs and tasks wait for the end of jobs';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
@@ -4029,6 +4090,8 @@ ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((
 
 ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -4378,6 +4441,8 @@ CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRAB
 
 CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
 
+CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
+
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
@@ -4519,13 +4584,13 @@ GRANT ALL ON FUNCTION pgqueue._handle(id integer) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._handle(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_admin;
+REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_admin;
+REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -4830,6 +4895,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_settings(settings jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_snooze(id bigint) FROM PUBLIC;
@@ -4886,6 +4953,8 @@ REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._continue_member(id bigint, new_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
@@ -5032,6 +5101,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_emp
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
@@ -5044,6 +5115,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
@@ -5216,8 +5289,20 @@ GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
 GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+GRANT INSERT(after) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(after) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_parent_failure) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_parent_failure) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(batch) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(batch) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(continues_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(continues_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
 GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
 GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
@@ -5324,6 +5409,9 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._handles_in(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handles_in(value jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
@@ -5405,8 +5493,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
@@ -5461,6 +5549,56 @@ REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(seed) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(statements) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_keys) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(rows) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keys_after(kind pgqueue.message_kind, queue text, role oid, after text, max_count integer) FROM PUBLIC;
@@ -5507,6 +5645,8 @@ REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues 
 
 REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
@@ -5515,6 +5655,8 @@ GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_continued(id bigint, token bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
@@ -5522,7 +5664,9 @@ GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user
 
 REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._lock_keys(role oid, keys text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_waiting(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
 
@@ -5697,9 +5841,9 @@ REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
@@ -5715,6 +5859,8 @@ REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._put_keyed_set() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -5917,6 +6063,8 @@ REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_adminis
 REVOKE ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._revoke_task(m pgqueue.message, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
@@ -6022,8 +6170,8 @@ REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -6095,6 +6243,8 @@ REVOKE ALL ON FUNCTION pgqueue._settle_child(child bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;
@@ -6187,6 +6337,8 @@ GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._taken_keys(role oid, keys text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_worker;
@@ -6262,6 +6414,9 @@ GRANT ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT wo
 
 REVOKE ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
@@ -6468,8 +6623,8 @@ GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, param
 REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
@@ -6755,7 +6910,7 @@ CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at t
 
 CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint, is_member boolean) WITH (check_option=cascaded);
 
 CREATE VIEW pgqueue.job_change (role oid, id bigint, cookie bigint, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval, is_done boolean);
 
@@ -6765,7 +6920,9 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, waits boolean, place bigint, id bigint, task_id text, outcome text);
+CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, place bigint, id bigint, task_id text, outcome text);
+
+CREATE VIEW pgqueue.keyed_set (submitter oid, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, settings jsonb, timeout interval, backoff interval, label text, limit_key text, unique_for interval, on_conflict text, waits boolean, seed bytea, statements text[], params text[], unique_keys text[], rows text[], ids bigint[], cookies bigint[], put_ids bigint[], put_cookies bigint[]);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 

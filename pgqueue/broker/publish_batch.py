@@ -46,8 +46,11 @@ class PublishBatch:
             return
         priority = self.channel._get_message_priority(message)
         row = to_row(with_trace(message), exchange, routing_key)
-        if row.uniqueness is not None:
-            raise InvalidArgument("a message of a batch cannot have a unique key", hint="Publish it by itself.")
+        if row.uniqueness is not None or row.dependence is not None:
+            raise InvalidArgument(
+                "a message of a kombu batch can have no unique key, no jobs to wait for and no batch of jobs",
+                hint="Publish it by itself.",
+            )
         if self._databases.find(message, exchange, routing_key) is not self._publisher:
             raise NotSupported(
                 f"a batch is one statement, and queue {routing_key} is in another database",

@@ -173,9 +173,11 @@ def _discard(session: ClientSession, handle: Handle) -> dict[str, Any]:
 
 
 def _cancel(session: ClientSession, handle: Handle, grace: timedelta) -> dict[str, Any]:
-    if handle.cookie is None:
-        handle = Handle(*session.fetch("find_handle", id=handle.id)[0])
-    return {"canceled": Runner(session).run(job_calls.cancel(handle, grace))}
+    return {"canceled": Runner(session).run(job_calls.cancel(_with_cookie(session, handle), grace))}
+
+
+def _with_cookie(session: ClientSession, handle: Handle) -> Handle:
+    return handle if handle.cookie is not None else Handle(*session.fetch("find_handle", id=handle.id)[0])
 
 
 def _rehearse(act: str, session: ClientSession, handle: Handle) -> dict[str, Any]:
@@ -183,10 +185,12 @@ def _rehearse(act: str, session: ClientSession, handle: Handle) -> dict[str, Any
     if act != "cancel":
         session.fetch("rehearse_job_order", act=act, **handle._asdict())
         return {}
-    # A job that is not known is an error, and one that has ended is not.
-    session.fetch("find_handle", id=handle.id)
     call = many_jobs.change_jobs(_SQL_NAMES[act], {}, id=handle.id, max_count=None, is_dry_run=True)
-    return {"canceled": Runner(session).run(call) > 0}
+    is_found = Runner(session).run(call) > 0
+    if not is_found:
+        # A job that is not known is an error, and one that has ended is not.
+        session.fetch("wait_for_job", **_with_cookie(session, handle)._asdict(), timeout="0")
+    return {"canceled": is_found}
 
 
 def _describe(act: str, outcome: dict[str, Any]) -> str:

@@ -30,7 +30,12 @@ def enqueue(session, sql="select 1", **options):
         "select pgqueue._forget_keys()",
         "select pgqueue._put_off(1, 1, 1)",
         "insert into pgqueue.job_change (role, id, cookie, priority) values ('bob'::regrole, 1, 1, 1)",
-        "select pgqueue._lock_waiting(1)",
+        "select pgqueue._lock_waiting(array[1])",
+        "insert into pgqueue.keyed_set (submitter, statements, unique_keys) values ('bob'::regrole, '{select 1}', '{k}')",
+        "insert into pgqueue.keyed_set (ids, statements, unique_keys) values ('{1}', '{select 1}', '{k}')",
+        "select unique_keys from pgqueue.keyed_set",
+        "select pgqueue._lock_keys('bob'::regrole, '{k}')",
+        "select pgqueue._taken_keys('bob'::regrole, '{k}')",
         "select pgqueue_run.snooze_job(1, 1, '1')",
     ],
 )
@@ -40,11 +45,19 @@ def test_no_role_takes_or_frees_the_key_of_another(alice, bob, attack):
     assert refused(alice, attack).sqlstate == "42501"
 
 
+@pytest.mark.parametrize("way_in", ["enqueue", "enqueue_many"])
 @pytest.mark.parametrize("mode", ["keep", "replace", "debounce", "raise"])
-def test_the_key_of_another_role_is_neither_found_nor_replaced(alice, bob, owner, mode):
+def test_the_key_of_another_role_is_neither_found_nor_replaced(alice, bob, owner, mode, way_in):
     theirs = enqueue(bob, "select 'bob'", unique_key="k", unique_for="1 h")
 
-    mine = enqueue(alice, "select 'alice'", unique_key="k", on_conflict=mode)
+    if way_in == "enqueue":
+        mine = enqueue(alice, "select 'alice'", unique_key="k", on_conflict=mode)
+    else:
+        mine = fetch_one(
+            alice,
+            "select * from pgqueue.enqueue_many(array[%s], unique_keys => array['k'], on_conflict => %s)",
+            ["select 'alice'", mode],
+        )
 
     assert mine != theirs
     assert owner.execute("select submitter::regrole::text, sql from pgqueue.message order by id").fetchall() == [
@@ -59,6 +72,7 @@ def test_a_role_that_is_not_enrolled_takes_no_key_and_changes_no_job(db, alice, 
 
     for call in (
         "select pgqueue.enqueue('select 1', unique_key => 'k')",
+        "select pgqueue.enqueue_many(array['select 1'], unique_keys => array['k'])",
         "insert into pgqueue.keyed_outbox (kind, unique_key) values ('job', 'k')",
         f"select pgqueue.update(row({handle[0]}, {handle[1]})::pgqueue.handle, priority => 9)",
         "select pgqueue.snooze('1 h')",
@@ -68,6 +82,7 @@ def test_a_role_that_is_not_enrolled_takes_no_key_and_changes_no_job(db, alice, 
     owner.execute("grant pgqueue_user to stranger; grant usage on schema pgqueue to stranger")
     for call in (
         "insert into pgqueue.keyed_outbox (kind, unique_key) values ('job', 'k')",
+        "insert into pgqueue.keyed_set (statements, unique_keys) values ('{select 1}', '{k}')",
         "insert into pgqueue.job_change (id, cookie, priority) values (1, 1, 1)",
     ):
         assert refused(stranger, call).sqlstate == "42501", call
@@ -86,6 +101,8 @@ def test_a_role_over_its_quota_replaces_nothing(alice, owner):
     for call in ("keep", "replace"):
         error = refused(alice, "select pgqueue.enqueue('select 2', unique_key => 'k', on_conflict => %s)", [call])
         assert error.sqlstate == "53400"
+        many = "select pgqueue.enqueue_many(array['select 2'], unique_keys => array['k'], on_conflict => %s)"
+        assert refused(alice, many, [call]).sqlstate == "53400"
 
 
 def test_an_administrator_changes_when_and_where_a_job_runs_and_not_what_it_does(alice, bob, owner):
@@ -122,7 +139,7 @@ def publish(session, task_id, retries, **options):
     return fetch_value(
         session,
         "select task_id from pgqueue._publish_keyed(%(exchange)s, %(routing_key)s, %(message)s, %(priority)s, %(eta)s,"
-        " %(expires)s, %(limit_key)s, %(unique_key)s, %(unique_for)s, %(on_conflict)s)",
+        " %(expires)s, %(limit_key)s, %(unique_key)s, %(unique_for)s, %(on_conflict)s, null)",
         {**given, **arguments, **options},
     )
 

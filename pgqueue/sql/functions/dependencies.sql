@@ -1,4 +1,4 @@
--- Jobs that wait for other jobs. The transaction that ends a job deletes its rows in pgqueue.dependency, and releases or cancels what
+-- Jobs and Celery tasks that wait for jobs. The transaction that ends a job deletes its rows in pgqueue.dependency, and releases or cancels what
 -- waited for no other job. Nothing here waits for the transaction of a submitter, which may last.
 
 create or replace function pgqueue._release_dependant(job_id bigint)
@@ -18,7 +18,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._release_dependant(bigint) is 'Queues a job that has waited for others';
+comment on function pgqueue._release_dependant(bigint) is 'Queues a job or a task that has waited for others';
 
 create or replace function pgqueue._settle_child(child bigint)
   returns void
@@ -86,15 +86,19 @@ begin
   loop
     delete from pgqueue.message m where m.id = (found_job.message).id;
     -- The rows in which it is the child stay until its other parents end: those that end now have locked them.
-    perform pgqueue._write_end(found_job.message, 'canceled', jsonb_build_object(
-      'sqlstate', '57014', 'message', format('canceled because job %s, for which it waited, did not succeed', found_job.cause),
-      'hint', 'With on_parent_failure => ''run'' it would have run.'), null, null);
+    if (found_job.message).kind = 'task' then
+      perform pgqueue._end_task(found_job.message, 'REVOKED', concat('job ', found_job.cause, ', for which it waited, did not succeed'));
+    else
+      perform pgqueue._write_end(found_job.message, 'canceled', jsonb_build_object(
+        'sqlstate', '57014', 'message', format('canceled because job %s, for which it waited, did not succeed', found_job.cause),
+        'hint', 'With on_parent_failure => ''run'' it would have run.'), null, null);
+    end if;
     canceled := canceled || (found_job.message).id;
   end loop;
   return canceled;
 end
 $$;
-comment on function pgqueue._cancel_dependants(bigint[], bigint[]) is 'Cancels those of these jobs that still wait. causes: for each the job that did not succeed';
+comment on function pgqueue._cancel_dependants(bigint[], bigint[]) is 'Cancels those of these jobs and tasks that still wait. causes: for each the job that did not succeed';
 
 create or replace function pgqueue._settle_dependants(parents bigint[], have_succeeded boolean)
   returns void
@@ -204,31 +208,22 @@ $$;
 comment on function pgqueue._find_parents(oid, pgqueue.handle[]) is
   'The jobs of these handles, after the checks: those that have not ended, those of them that another transaction has committed, and those that ended without success';
 
-create or replace function pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options)
+create or replace function pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
 as $$
 declare
-  roles oid[];
-  count bigint;
   parents record;
-  mode text := coalesce(options.on_parent_failure, 'cancel');
+  mode text := coalesce(on_parent_failure, 'cancel');
 begin
-  -- A caller that knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
-  select array_agg(distinct m.submitter), count(*) into roles, count
-  from unnest(ids, cookies) c (id, cookie) join pgqueue.message m on m.id = c.id and m.cookie = c.cookie and m.kind = 'job'
-  where pgqueue._is_own_row(m.xmin) and m.state = any (case when options.after <> '{}' then '{waiting}' else '{ready,delayed}' end::pgqueue.message_state[]);
-  if count <> cardinality(ids) or cardinality(roles) <> 1 then
-    raise exception 'these jobs were not submitted just now' using errcode = '42501', hint = 'Give after and batch when you submit a job.';
+  if batch is not null then
+    perform pgqueue._open_batch(role, batch);
+    insert into pgqueue.dependency (parent, child) select u.id, batch from unnest(ids) u (id);
   end if;
-  if options.batch is not null then
-    perform pgqueue._open_batch(roles[1], options.batch);
-    insert into pgqueue.dependency (parent, child) select u.id, options.batch from unnest(ids) u (id);
-  end if;
-  if options.after <> '{}' then
-    parents := pgqueue._find_parents(roles[1], options.after);
+  if after <> '{}' then
+    parents := pgqueue._find_parents(role, after);
     if mode = 'run' then
       parents.unsuccessful := '{}'::bigint[];
     end if;
@@ -244,8 +239,34 @@ begin
   end if;
 end
 $$;
+comment on function pgqueue._link(oid, bigint[], pgqueue.handle[], text, bigint) is
+  'Makes messages that a role has inserted just now wait for jobs (after) and members of a batch. One whose parents have all ended is released or canceled at once';
+
+create or replace function pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  roles oid[];
+  count bigint;
+begin
+  -- A caller that knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
+  select array_agg(distinct m.submitter), count(*) into roles, count
+  from unnest(ids, cookies) c (id, cookie) join pgqueue.message m on m.id = c.id and m.cookie = c.cookie and m.kind = 'job'
+  where pgqueue._is_own_row(m.xmin) and m.state in ('ready', 'delayed');
+  if count <> cardinality(ids) or cardinality(roles) <> 1 then
+    raise exception 'these jobs were not submitted just now' using errcode = '42501', hint = 'Give after and batch when you submit a job.';
+  end if;
+  if options.after <> '{}' then
+    update pgqueue.message m set state = 'waiting' where m.id = any (ids);
+  end if;
+  perform pgqueue._link(roles[1], ids, options.after, options.on_parent_failure, options.batch);
+end
+$$;
 comment on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) is
-  'Makes jobs that were inserted just now wait for others (after) and members of a batch. A job whose parents have all ended is released or canceled at once';
+  'pgqueue._link for jobs that the caller has inserted into pgqueue.outbox';
 grant execute on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue._check_dependencies(max_count int, only_parent bigint default null)

@@ -78,6 +78,7 @@ as $$
 declare
   strange text := (select string_agg('"' || k || '"', ', ' order by k) from jsonb_object_keys(step) k
                    where k <> all ('{sql,params,with_result,result,timeout,max_attempts,backoff,label,durability}'));
+  params text[];
 begin
   if strange is not null then
     raise exception 'an SQL step has no option %', strange
@@ -86,6 +87,12 @@ begin
     raise exception 'result "%" is not known', step ->> 'result' using errcode = '22023', hint = 'It is rows, scalar, count or none.';
   end if;
   perform pgqueue._check_options(step ->> 'sql', pgqueue._step_options(step, 'default', 0));
+  params := pgqueue._step_params(step, null);
+  if cardinality(params) > 65535 or octet_length(array_to_string(params, '')) > 16777216 then
+    raise exception 'params are more than 65535 or have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
+  elsif octet_length(step ->> 'label') > 10000 then
+    raise exception 'label has more than 10000 bytes' using errcode = '54000', hint = 'A label is a short name.';
+  end if;
 end
 $$;
 comment on function pgqueue._check_step(jsonb) is 'Raises an error for a step that could not become a job';
@@ -113,6 +120,7 @@ begin
   end if;
   perform pgqueue._require_login(new.submitter);
   perform pgqueue._check_step(new.step);
+  perform pgqueue._check_settings(new.settings);
   new.sealed := new.step || jsonb_build_object('settings', coalesce(new.settings, '{}'));
   new.sealed := new.sealed || jsonb_build_object('seal', pgqueue._step_digest(seal_key, new.sealed) || ':' || pg_get_userbyid(new.submitter));
   return new;

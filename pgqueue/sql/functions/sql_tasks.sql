@@ -16,7 +16,8 @@ declare
   new_id bigint;
   max_bytes constant int := 60000000;
 begin
-  select * into m from pgqueue.message q where q.id = _start_sql_task.id and q.token = _start_sql_task.token and q.kind = 'task';
+  -- The end of the message waits for the commit, or comes first: in a batch, the job takes its place.
+  select * into m from pgqueue.message q where q.id = _start_sql_task.id and q.token = _start_sql_task.token and q.kind = 'task' for key share;
   if not found then
     return 'gone';
   end if;
@@ -48,6 +49,9 @@ begin
           pgqueue._step_params(step, previous), pgqueue._settings_of_job(step -> 'settings', options), options.timeout, options.backoff, options.label, m.limit_key)
   returning inbox.id into new_id;
   update pgqueue.sql_task t set job_id = new_id where t.task_id = letter #>> '{headers,id}';
+  if m.is_member then
+    perform pgqueue._continue_member(m.id, new_id);
+  end if;
   perform pgqueue._wake(m.queue);
   return 'started';
 end

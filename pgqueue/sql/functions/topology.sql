@@ -66,7 +66,6 @@ create or replace function pgqueue._drop_queue(queue text, if_unused boolean, if
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  unclaimed int;
   deleted int;
 begin
   if if_unused and exists (select from pgqueue.worker w where _drop_queue.queue = any (w.queues))
@@ -83,9 +82,9 @@ begin
     where m.id = any (array(select q.id from pgqueue.message q where q.queue = _drop_queue.queue and q.kind = 'task' order by q.id for update))
     returning m as message, m.state as before
   )
-  -- A worker runs the messages that it has, and reports how they end.
-  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
-  into unclaimed, deleted from gone g;
+  -- A worker runs the messages that it has, and reports how they end, but not to a batch: that has lost them.
+  select count(case when g.before = 'claimed' then pgqueue._end_member(g.message, false) else pgqueue._revoke_task(g.message, 'the queue was deleted') end)
+  into deleted from gone g;
   return deleted;
 end
 $$;
@@ -133,7 +132,7 @@ begin
           for update))
         returning m as message
       )
-      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
+      select count(pgqueue._revoke_task(g.message, 'the queue was deleted')) into unclaimed from gone g;
     end if;
   end if;
 end
