@@ -7,6 +7,9 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 # Debian's server binaries, where they are installed: tests that depend on the server's version run on them as well.
 OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
 
+# The tests that are about the roles of a managed service.
+ON_MANAGED = tests/sql/test_roles.py tests/sql/test_managed_service.py
+
 # CI gives what failed a second chance: .ci/second_chance.py.
 PYTEST ?= $(BIN)/python -m pytest
 
@@ -15,7 +18,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging test-chart coverage bench bench-peers lint structure vale typecheck format schema reference docs clean
+.PHONY: help venv demo test test-slow test-older test-all test-unit test-area test-fast test-servers test-packaging test-chart coverage bench bench-peers lint structure vale typecheck format schema reference docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +39,22 @@ venv: $(VENV)/.ready-dev  ## Set up .venv with everything that tests and checks 
 demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, print what happened
 	@$(BIN)/pgqueue demo
 
-test: $(VENV)/.ready-dev  ## Run every test on the embedded PostgreSQL 18; what depends on the version, on Debian's as well where it is installed
-	@$(PYTEST) -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
-	@$(PYTEST) -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
+test: $(VENV)/.ready-dev  ## Run every test that is not slow, on the embedded PostgreSQL 18
+	@$(PYTEST) -q $(SIDE_BY_SIDE) -m 'not slow' tests
+
+test-slow: $(VENV)/.ready-dev  ## Run the slow tests on PostgreSQL 18, and some as on a managed service
+	@$(PYTEST) -q $(SIDE_BY_SIDE) -m slow tests
+	@$(PYTEST) -q --managed $(ON_MANAGED)
+
+test-older: $(VENV)/.ready-dev  ## Run the tests that depend on the server's version on Debian's PostgreSQL, where it is installed
+ifneq ($(OTHER_SERVERS),)
+	@$(PYTEST) -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS) --only-also
+	@$(PYTEST) -q --managed $(ON_MANAGED) $(OTHER_SERVERS) --only-also
+else
+	@echo "make: no server of Debian is in /usr/lib/postgresql, so nothing is tested: apt-get install postgresql"
+endif
+
+test-all: test test-slow test-older  ## Run every test: test, then test-slow, then test-older
 
 test-unit: $(VENV)/.ready-dev  ## Run the quick unit tests, which need no server, in seconds
 	@$(PYTEST) -q -p no:xdist -m 'not slow and not server' tests/unit

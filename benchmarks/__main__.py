@@ -18,7 +18,19 @@ from benchmarks.setting import Setting, setting
 
 # In the order of the table; each is a module with run(setting) -> figures.
 NAMES = (
-    *("drain", "backlog", "snapshot", "ballast", "latency", "enqueueing", "triggers", "round_trips", "idle", "memory"),
+    *(
+        "drain",
+        "backlog",
+        "snapshot",
+        "ballast",
+        "latency",
+        "enqueueing",
+        "keys",
+        "triggers",
+        "round_trips",
+        "idle",
+        "memory",
+    ),
     *("fairness", "publishers", "events", "celery_tasks", "scrape", "aio"),
 )
 #: Only when they are named: one starts eleven workers in each repetition, the other fills a history of a million jobs.

@@ -56,7 +56,7 @@ class Claims:
         demand = '[{"kind": "job", "queues": ["load"], "room": 50}]'
         while not self._is_over.is_set():
             began = time.perf_counter()
-            arguments = {"worker_id": self._worker.id, "ids": ids, "tokens": tokens, "demand": demand}
+            arguments = {"worker_id": self._worker.id, "ids": ids, "tokens": tokens, "failed": [], "demand": demand}
             rows = self._worker.session.execute(query("ack_and_claim"), arguments).fetchall()
             self.milliseconds.append((time.perf_counter() - began) * 1000)
             ids, tokens = [row[2] for row in rows[1:]], [row[3] for row in rows[1:]]

@@ -59,8 +59,8 @@ def to_context(traceparent: str) -> Any:
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Return whether the spans of a trace are recorded."""
-    return bool(int(traceparent[-2:], 16) & 1)
+    """Return whether the spans of a trace are recorded: not if the text, which a role can have written, names none."""
+    return _FORM.fullmatch(traceparent) is not None and bool(int(traceparent[-2:], 16) & 1)
 
 
 def attributes_of(operation: str, queue: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ AREAS = {
             "integration/test_e*.py", "integration/test_failover.py", "integration/test_groups.py",
             "integration/test_in_transaction.py", "integration/test_limited_tasks.py",
             "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py", "integration/test_relay*.py", "unit/test_relay*.py",
-            "integration/test_server_settings.py", "integration/test_standby.py",
+            "integration/test_server_settings.py", "integration/test_standby.py", "integration/test_task_batches.py",
             "integration/test_transport*.py", "integration/test_unique_tasks.py", "isolation/test_declaring.py", "isolation/test_wakeups.py",
             "unit/test_encryption.py", "unit/test_read_ahead.py", "unit/test_claim_buffer.py", "unit/test_broker_url.py",
             "unit/test_caller_transaction.py", "unit/test_envelope.py", "unit/test_poll_schedule.py", "unit/test_registration.py",
@@ -41,11 +41,11 @@ AREAS = {
     ),
     "worker": Area(
         tests=(
-            "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_dependencies.py", "integration/test_fair_worker.py", "integration/test_results_inside.py",
+            "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_dependencies.py", "integration/test_fair_worker.py", "integration/test_results_inside.py", "integration/test_second_runs.py",
             "integration/test_json_log.py", "integration/test_traces.py", "integration/test_lost_sessions.py", "integration/test_pool_scaling.py", "integration/test_sql_canvas.py", "integration/test_worker*.py", "integration/test_fleet.py", "unit/test_fleet.py",
             "isolation/test_cancel_at_the_end.py", "isolation/test_chunk*.py", "isolation/test_groups.py", "isolation/test_re[as]*.py",
             "isolation/test_running.py", "unit/test_dispatch.py", "unit/test_event_publisher.py", "unit/test_event_text.py", "unit/test_error_fields.py",
-            "unit/test_log.py", "unit/test_job_waits.py", "unit/test_sql_scanner.py", "unit/test_sql_splitter.py",
+            "unit/test_log.py", "unit/test_job_settings.py", "unit/test_job_waits.py", "unit/test_sql_scanner.py", "unit/test_sql_splitter.py",
         ),
         code=("tasks/*.py", "worker/*.py", "worker/*/*.py"),
     ),

@@ -1,7 +1,7 @@
 """Fixtures: a server for the session, a database for each test, workers on it.
 
 `--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the tests that depend on the server's version
-on those as well; `--managed` makes servers like those of managed services (tests/harness/managed.py).
+on those as well, and with `--only-also` on no others; `--managed` makes servers like those of managed services (tests/harness/managed.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pgqueue.local.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
 from tests.harness.managed import password_file
 from tests.harness.place import place_of_this_run
+from tests.harness.prepared import USUAL_ROLES
 from tests.harness.servers import Servers, temporary_server
 from tests.harness.whole_files import WholeFiles
 
@@ -52,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help=f"run the suites {', '.join(ON_EVERY_SERVER)} and what is marked every_server on these binaries as well; may be repeated",
     )
+    parser.addoption(
+        "--only-also",
+        action="store_true",
+        help="run only what --also-pg-bin adds: on those binaries, and on no others",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,7 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(place.close)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--only-also"):
+        left_out = [item for item in items if not _is_on_another_server(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_on_another_server(item)]
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
@@ -74,6 +84,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="builds and installs the package: make test-packaging"))
     # The long ones first: then all processes end at about the same time.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _is_on_another_server(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)  # none without parameters
+    given = call.params if call is not None else {}
+    return not set(item.config.getoption("--also-pg-bin")).isdisjoint(
+        given[fixture] for fixture in ("server", "own_server") if fixture in given
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -118,9 +136,9 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[TestSer
 
 
 @pytest.fixture
-def db(server: TestServer) -> Iterator[Database]:
-    """A database of the test's own with pgqueue installed."""
-    database = Database(server)
+def db(request: pytest.FixtureRequest, server: TestServer) -> Iterator[Database]:
+    """A database of the test's own with pgqueue installed, and with the usual roles that the test's fixtures make."""
+    database = Database(server, usual_roles=set(USUAL_ROLES) & set(request.fixturenames))
     try:
         yield database
     finally:

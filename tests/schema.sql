@@ -65,7 +65,7 @@ CREATE TYPE pgqueue.lane AS ENUM (
     'held'
 );
 
-COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits or with a unique key, whose claim counts until the task has ended';
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, with a unique key or in a batch, whose claim counts until the task has ended';
 
 CREATE TYPE pgqueue.limit_turn AS (
 	place integer,
@@ -117,14 +117,14 @@ CREATE FUNCTION pgqueue._handle(id bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -192,7 +192,8 @@ CREATE TABLE pgqueue.message (
     last_error jsonb,
     retried_from bigint,
     queue_timeout interval,
-    snoozes smallint
+    snoozes smallint,
+    is_member boolean
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -219,6 +220,8 @@ COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job 
 COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
 
 COMMENT ON COLUMN pgqueue.message.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze). NULL: never';
+
+COMMENT ON COLUMN pgqueue.message.is_member IS 'Of a task: it is in a batch. So its row stays until the task has ended, however Celery acks it, and the end of the row is that of the task';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -361,6 +364,11 @@ CREATE FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -397,7 +405,7 @@ CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._check_dependencies(max_count integer) RETURNS void
+CREATE FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint DEFAULT NULL::bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
@@ -462,6 +470,10 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "IntervalStyle" TO 'postgres';
+
+CREATE FUNCTION pgqueue._check_settings(settings jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -568,6 +580,25 @@ CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolea
 
 CREATE FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.dependency (
+    parent bigint NOT NULL,
+    child bigint NOT NULL,
+    on_parent_failure text,
+    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
+    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.dependency IS 'Which message (child) waits for the end of which job (parent), and which batch (child) has which unfinished job or task (parent). The transaction that ends the parent deletes the row';
+
+COMMENT ON COLUMN pgqueue.dependency.child IS 'A job or a task with the state waiting, or a batch: all have their numbers from one sequence';
+
+COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
+
+CREATE FUNCTION pgqueue._continue_member(id bigint, new_id bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
@@ -1017,6 +1048,9 @@ CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1034,6 +1068,10 @@ CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1240,6 +1278,10 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DE
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._find_key_owner(k pgqueue.keyed_outbox) RETURNS oid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1408,6 +1450,10 @@ CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
 CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._handles_in(value jsonb) RETURNS pgqueue.handle[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
@@ -1528,7 +1574,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
@@ -1544,6 +1590,10 @@ CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
 
 CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
@@ -1628,6 +1678,10 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) RETURNS TABLE(place bigint, count bigint, statement text, params text[], unique_key text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) RETURNS oid[]
     LANGUAGE plpgsql;
 
@@ -1680,7 +1734,8 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
 
 CREATE FUNCTION pgqueue._leave_fleet(host text, instance uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s';
 
 CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -1719,6 +1774,11 @@ CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURN
 
 ;
 
+CREATE FUNCTION pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1727,6 +1787,10 @@ CREATE FUNCTION pgqueue._list_tracked(criteria jsonb DEFAULT '{}'::jsonb, OUT pi
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean DEFAULT false, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_continued(id bigint, token bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1763,9 +1827,20 @@ CREATE FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
+CREATE FUNCTION pgqueue._lock_keys(role oid, keys text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_waiting(ids bigint[]) RETURNS SETOF pgqueue.message
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_with_dependants(ids bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
     LANGUAGE sql STABLE
@@ -1862,8 +1937,8 @@ CREATE FUNCTION pgqueue._naptime() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boolean
-    LANGUAGE sql IMMUTABLE
+CREATE FUNCTION pgqueue._needs_top_level(error jsonb, sql text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) RETURNS bigint
@@ -1950,6 +2025,10 @@ CREATE FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid i
 CREATE FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS record
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2016,7 +2095,7 @@ CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueu
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) RETURNS record
+CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2039,6 +2118,11 @@ CREATE FUNCTION pgqueue._put_keyed() RETURNS trigger
 CREATE FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_keyed_set() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
 
 CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
     LANGUAGE plpgsql
@@ -2165,6 +2249,10 @@ CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2231,7 +2319,8 @@ CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_
 
 CREATE FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) RETURNS TABLE(naptime double precision, is_held boolean, name text, wanted integer, queues text[], executors integer, concurrency integer, restart_after double precision, version bigint)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s';
 
 CREATE FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) RETURNS void
     LANGUAGE plpgsql
@@ -2333,6 +2422,10 @@ CREATE FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) RE
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._revoke_task(m pgqueue.message, reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -2369,6 +2462,10 @@ CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer,
 
 CREATE FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._runner_step(error jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._running_message(id bigint, token bigint) RETURNS json
@@ -2481,7 +2578,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS text
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2577,6 +2674,11 @@ CREATE FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded bool
 CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt integer, traceparent text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2676,6 +2778,10 @@ CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._taken_keys(role oid, keys text[]) RETURNS TABLE(held pgqueue.unique_hold, is_live boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2700,11 +2806,15 @@ CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id tex
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan';
 
+CREATE FUNCTION pgqueue._tell_of_snapshot(id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._tell_sent(message json, queue text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._tell_sql_task(task_id text) RETURNS boolean
+CREATE FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2756,6 +2866,10 @@ CREATE FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_
 
 CREATE FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) RETURNS text
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) RETURNS pgqueue.handle[]
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
@@ -3006,7 +3120,7 @@ CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text
 CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS text
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
@@ -3161,36 +3275,21 @@ CREATE TABLE pgqueue.batch_outcome (
 
 COMMENT ON TABLE pgqueue.batch_outcome IS 'The ended jobs of batches that have not ended. Appended to; the end of a batch counts its rows and deletes them';
 
-CREATE TABLE pgqueue.dependency (
-    parent bigint NOT NULL,
-    child bigint NOT NULL,
-    on_parent_failure text,
-    CONSTRAINT dependency_is_between_two CHECK ((parent <> child)),
-    CONSTRAINT dependency_on_parent_failure_is_known CHECK ((on_parent_failure = ANY (ARRAY['cancel'::text, 'run'::text])))
-)
-WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
-
-COMMENT ON TABLE pgqueue.dependency IS 'Which job (child) waits for the end of which job (parent), and which batch (child) has which unfinished job (parent). The transaction that ends the parent deletes the row';
-
-COMMENT ON COLUMN pgqueue.dependency.child IS 'A job with the state waiting, or a batch: both have their numbers from one sequence';
-
-COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
-
 COMMENT ON COLUMN pgqueue.batches.id IS 'The number of the batch';
 
 COMMENT ON COLUMN pgqueue.batches.label IS 'The caller''s label, which its callbacks have, too; NULL: none';
 
-COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs were added so far';
+COMMENT ON COLUMN pgqueue.batches.total IS 'How many jobs and tasks were added so far';
 
-COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet';
+COMMENT ON COLUMN pgqueue.batches.waiting IS 'How many jobs have not begun, or are not shown as running yet, and how many tasks no worker has';
 
-COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run';
+COMMENT ON COLUMN pgqueue.batches.running IS 'How many jobs run, and how many tasks workers have';
 
-COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs have succeeded';
+COMMENT ON COLUMN pgqueue.batches.succeeded IS 'How many jobs and tasks have succeeded';
 
-COMMENT ON COLUMN pgqueue.batches.failed IS 'How many jobs have ended without success: failed, canceled or expired';
+COMMENT ON COLUMN pgqueue.batches.failed IS 'How many have ended without success: jobs that failed, were canceled or expired, and tasks that failed, were revoked, expired, or were lost with their worker';
 
-COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last job ended. NULL: the batch is open, and jobs can be added';
+COMMENT ON COLUMN pgqueue.batches.ended_at IS 'When the last member ended. NULL: the batch is open, and jobs and tasks can be added';
 
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
@@ -3619,7 +3718,7 @@ COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no dur
 
 COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 
-COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs wait for the end of other jobs';
+COMMENT ON COLUMN pgqueue.queues.waiting IS 'How many jobs and tasks wait for the end of jobs';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
@@ -3965,6 +4064,8 @@ ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT ((quote_ident(
 ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
+ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
@@ -4315,6 +4416,8 @@ CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRAB
 
 CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
 
+CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
+
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
@@ -4456,13 +4559,13 @@ GRANT ALL ON FUNCTION pgqueue._handle(id integer) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._handle(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_admin;
+REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[]) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_admin;
+REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb, failed bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -4625,6 +4728,8 @@ REVOKE ALL ON FUNCTION pgqueue._cancel_tracked(role oid, args jsonb) FROM PUBLIC
 REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
@@ -4650,7 +4755,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_dependencies(max_count integer, only_parent bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
@@ -4764,6 +4870,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_settings(settings jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_snooze(id bigint) FROM PUBLIC;
@@ -4820,6 +4928,8 @@ REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._continue_member(id bigint, new_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
@@ -4966,6 +5076,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_emp
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamp with time zone, unique_for interval, now_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
@@ -4978,6 +5090,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
@@ -5087,6 +5201,98 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(after) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(after) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_parent_failure) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_parent_failure) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(batch) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(batch) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(continues_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(continues_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._find_key_owner(k pgqueue.keyed_outbox) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[], OUT unfinished bigint[], OUT committed bigint[], OUT unsuccessful bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
@@ -5178,6 +5384,9 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._handles_in(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handles_in(value jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
@@ -5259,8 +5468,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
@@ -5271,6 +5480,8 @@ GRANT ALL ON FUNCTION pgqueue._is_present(worker_id integer) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
@@ -5309,6 +5520,56 @@ REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices js
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(seed) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(statements) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(unique_keys) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT INSERT(rows) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_ids) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+GRANT SELECT(put_cookies) ON TABLE pgqueue.keyed_set TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) FROM PUBLIC;
 
@@ -5356,6 +5617,8 @@ REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues 
 
 REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
@@ -5364,6 +5627,8 @@ GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_continued(id bigint, token bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
@@ -5371,7 +5636,11 @@ GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user
 
 REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._lock_keys(role oid, keys text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_waiting(ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
@@ -5439,7 +5708,8 @@ GRANT ALL ON FUNCTION pgqueue._misfit(answer jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) FROM PUBLIC;
 
@@ -5495,6 +5765,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT
 REVOKE ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
 
@@ -5541,9 +5813,9 @@ REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb, OUT reached integer, OUT task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
@@ -5560,83 +5832,7 @@ REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
 
-GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
-GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._put_keyed_set() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -5724,6 +5920,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
@@ -5836,6 +6035,8 @@ REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_adminis
 REVOKE ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._revoke_task(m pgqueue.message, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
@@ -5864,6 +6065,8 @@ GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size in
 
 REVOKE ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._runner_step(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgqueue_worker;
@@ -5939,8 +6142,8 @@ REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text, options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -6009,6 +6212,8 @@ REVOKE ALL ON FUNCTION pgqueue._settle_child(child bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;
@@ -6098,6 +6303,8 @@ GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._taken_keys(role oid, keys text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_worker;
@@ -6124,11 +6331,13 @@ REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._tell_of_snapshot(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
@@ -6171,6 +6380,9 @@ GRANT ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT wo
 
 REVOKE ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
@@ -6377,8 +6589,8 @@ GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, param
 REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
@@ -6664,7 +6876,7 @@ CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at t
 
 CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint, is_member boolean) WITH (check_option=cascaded);
 
 CREATE VIEW pgqueue.job_change (role oid, id bigint, cookie bigint, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval, is_done boolean);
 
@@ -6674,7 +6886,9 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, waits boolean, place bigint, id bigint, task_id text, outcome text);
+CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, place bigint, id bigint, task_id text, outcome text);
+
+CREATE VIEW pgqueue.keyed_set (submitter oid, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, settings jsonb, timeout interval, backoff interval, label text, limit_key text, unique_for interval, on_conflict text, waits boolean, seed bytea, statements text[], params text[], unique_keys text[], rows text[], ids bigint[], cookies bigint[], put_ids bigint[], put_cookies bigint[]);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ..client.arguments import JobOptions
+    from ..client.arguments import HasHandle, JobOptions
     from ..client.steps import Call
     from ..client.values import Attempt, JobState, JobStatus
     from ..db.async_caller import AsyncCallerConnection
@@ -200,6 +200,9 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
         unique_key: str | None = None,
         unique_for: timedelta | float | None = None,
         on_conflict: str = "keep",
+        after: Sequence[Handle | HasHandle | str | int] | None = None,
+        on_parent_failure: str = "cancel",
+        batch: int | None = None,
         connection: AsyncCallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
@@ -212,6 +215,9 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
                 id is that one's.
             unique_for: how long the key stays taken at least.
             on_conflict: 'keep', 'replace', 'debounce' or 'raise', as for jobs.
+            after: the jobs whose end it waits for.
+            on_parent_failure: 'cancel' ends it as REVOKED if one of them does not succeed, 'run' lets it run.
+            batch: the batch that it is in, a number from `batch`.
             connection: as for `enqueue`.
 
         Raises:
@@ -235,6 +241,9 @@ class AsyncClient(AsyncClientSchedules, AsyncClientManyJobs):
             unique_key=unique_key,
             unique_for=unique_for,
             on_conflict=on_conflict,
+            after=after,
+            on_parent_failure=on_parent_failure,
+            batch=batch,
         )
         return await self._runner.run(call, accept(connection))
 

@@ -109,6 +109,7 @@ class Waits:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
+        is_second = False
         while self._waits:
             self._is_called.clear()
             now = loop.time()
@@ -117,6 +118,12 @@ class Waits:
                 try:
                     await self._look_after(due)
                     await self._tell_long_waits(now)
+                    is_second = False
+                except errors.ConnectionFailed as failure:
+                    # The server or a pooler may have ended the session between two looks: the next one opens another.
+                    if is_second:
+                        self._fail(due, failure)
+                    is_second = not is_second
                 except errors.PgQueueError as failure:
                     self._fail(due, failure)
                 except Exception as failure:  # noqa: BLE001 - it is raised where the coroutines wait

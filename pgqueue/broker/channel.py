@@ -275,6 +275,10 @@ class Channel(virtual.Channel):
         """Ack a task that begins: it is not delivered again, and holds its place under a limit until `basic_ack`."""
         self.settlement.ack_early(delivery_tag)
 
+    def ack_failed(self, delivery_tag: str) -> None:
+        """Remove the message of a task that has not succeeded: what waits for the end of the task learns that."""
+        self.settlement.ack(delivery_tag, makes_room=self.settlement.free(delivery_tag), has_failed=True)
+
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back to its queue, or to the queue's dead letters. From any thread, also when closed."""
         if requeue:

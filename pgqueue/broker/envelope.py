@@ -7,6 +7,7 @@ readable text wherever it is text.
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -15,11 +16,17 @@ from typing import Any, NamedTuple
 from kombu.utils.json import dumps, loads
 
 from ..errors import InvalidArgument
+from ..handle import dump_handles
 
 #: The header with the original due time of a message. A Celery task finds it in `request.eta` (eta_header).
 ETA_HEADER = "published_eta"
 #: The header that counts earlier deliveries, if there were any: as in RabbitMQ's quorum queues.
 COUNT_HEADER = "x-delivery-count"
+#: The header, in the memory of a worker only, with the claim of a task that may be in a batch, and the id of the task.
+CLAIM_HEADER = "pgqueue_claim"
+_CLAIM = re.compile(r"(?P<id>\d{1,18}):(?P<token>-?\d{1,19}):(?P<task_id>.*)", re.DOTALL)
+#: The options of `apply_async` about jobs to wait for and a batch, which reach this as properties of the message.
+DEPENDENCE_OPTIONS = ("after", "on_parent_failure", "batch")
 #: How long keys may be, by the header that has them.
 _KEY_BYTES = {"limit_key": 255, "unique_key": 1000}
 #: The headers with the unique key of a task, for how many seconds it stays taken, and whether a second one replaces it.
@@ -40,6 +47,18 @@ class Uniqueness(NamedTuple):
     on_conflict: str = "keep"
 
 
+class Dependence(NamedTuple):
+    """The jobs that a task waits for, its batch, and the task that it continues."""
+
+    #: The jobs that it waits for, as JSON's handles.
+    after: list[dict[str, int | None]] | None = None
+    on_parent_failure: str | None = None
+    batch: int | None = None
+    #: The claim of the task that sends itself again: it goes on in the batch of that.
+    continues_id: int | None = None
+    continues_token: int | None = None
+
+
 class Row(NamedTuple):
     """The columns that publishing sends to the server."""
 
@@ -50,6 +69,7 @@ class Row(NamedTuple):
     limit_key: str | None = None
     uniqueness: Uniqueness | None = None
     task_id: str | None = None
+    dependence: Dependence | None = None
 
 
 def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
@@ -72,10 +92,12 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
             )
     # A message that a consumer publishes again, with all its headers, counts as never delivered.
     headers.pop(COUNT_HEADER, None)
+    claim = headers.pop(CLAIM_HEADER, None)
     eta = _to_instant(headers.get("eta"))
     if eta is not None:
         headers[ETA_HEADER], headers["eta"] = headers["eta"], None
     properties = dict(message["properties"])
+    dependence = _take_dependence(properties, claim, headers.get("id"))
     _make_ids_text(properties, ("correlation_id",))
     properties["delivery_info"] = {
         **(properties.get("delivery_info") or {}),
@@ -101,6 +123,7 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
         limit_key=_find_key(headers, "limit_key"),
         uniqueness=_find_uniqueness(headers),
         task_id=headers.get("id"),
+        dependence=dependence,
     )
 
 
@@ -169,6 +192,34 @@ def _find_uniqueness(headers: Mapping[str, Any]) -> Uniqueness | None:
             hint="Send it by itself, or with on_conflict replace or raise.",
         )
     return Uniqueness(str(_find_key(headers, "unique_key")), seconds, on_conflict or "keep")
+
+
+def _take_dependence(properties: dict[str, Any], claim: object, task_id: object) -> Dependence | None:
+    """Take out of a message's properties what `apply_async` was given of jobs to wait for and of a batch."""
+    after, mode, batch = (properties.pop(name, None) for name in DEPENDENCE_OPTIONS)
+    if mode not in (None, "cancel", "run"):
+        raise InvalidArgument(f"on_parent_failure {mode!r} is not known", hint="It is cancel (the default) or run.")
+    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int)):
+        raise InvalidArgument(f"batch must be a number, not {batch!r}", hint="It is what pgqueue.batch returns.")
+    try:
+        parents = None if after is None else dump_handles(after)
+    except (TypeError, ValueError) as failure:
+        raise InvalidArgument(str(failure), hint="A Celery task is no job: put it into a batch instead.") from failure
+    continued = _parse_claim(claim, task_id)
+    if not parents and batch is None and continued is None:
+        return None
+    return Dependence(parents, mode, batch, *(continued or ()))
+
+
+def to_claim(delivery_tag: str, task_id: object) -> str:
+    """Write a claim for the header of its task, by which a retry of the task continues it."""
+    return f"{delivery_tag}:{task_id}"
+
+
+def _parse_claim(claim: object, task_id: object) -> tuple[int, int] | None:
+    match = _CLAIM.fullmatch(claim) if isinstance(claim, str) else None
+    # Another task that was sent with the headers of this one does not continue it.
+    return None if match is None or match["task_id"] != task_id else (int(match["id"]), int(match["token"]))
 
 
 def _make_ids_text(fields: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -37,6 +37,9 @@ class ReceivingChannel(Protocol):
     def ack_early(self, delivery_tag: str) -> None:
         """Keep the message's place under a limit, but do not deliver it again."""
 
+    def ack_failed(self, delivery_tag: str) -> None:
+        """Remove the message of a task that has not succeeded."""
+
 
 class Message(virtual.Message):
     """A message as a consumer gets it.
@@ -50,6 +53,8 @@ class Message(virtual.Message):
     #: Whether its claim counts for a limit until its task has ended. Celery acks most tasks when they begin.
     holds_place = False
     _is_acked_early = False
+    #: Whether its task has ended without success. Its batch counts that.
+    _has_failed = False
 
     def __init__(self, payload: dict[str, Any], channel: ReceivingChannel) -> None:
         headers = payload.get("headers") or {}
@@ -80,15 +85,22 @@ class Message(virtual.Message):
         if self.holds_place and not self.acknowledged and self.channel is not None:
             self.channel.ack_early(self.delivery_tag)
             self._state, self._is_acked_early = "ACK", True
+        elif self._has_failed and not self.acknowledged and self.channel is not None:
+            self.channel.ack_failed(self.delivery_tag)
+            self._state = "ACK"
         else:
             super().ack(multiple=multiple)
 
-    def end(self) -> None:
+    def end(self, has_succeeded: bool) -> None:
         """Record that the task of the message has ended, and give its place back if it was acked before."""
+        self._has_failed = self.holds_place and not has_succeeded
         self.holds_place = False
         if self._is_acked_early:
             self._is_acked_early = False
-            self.channel.basic_ack(self.delivery_tag)
+            if self._has_failed:
+                self.channel.ack_failed(self.delivery_tag)
+            else:
+                self.channel.basic_ack(self.delivery_tag)
 
     def reject(self, requeue: bool = False) -> None:
         """Give the message back to its queue, or make it a dead letter.

@@ -44,8 +44,11 @@ class PublishBatch:
             return
         priority = self.channel._get_message_priority(message)
         row = to_row(with_trace(message), exchange, routing_key)
-        if row.uniqueness is not None:
-            raise InvalidArgument("a message of a batch cannot have a unique key", hint="Publish it by itself.")
+        if row.uniqueness is not None or row.dependence is not None:
+            raise InvalidArgument(
+                "a message of a kombu batch can have no unique key, no jobs to wait for and no batch of jobs",
+                hint="Publish it by itself.",
+            )
         self._messages.append(to_outgoing(row, exchange, routing_key, priority))
         if len(self._messages) >= self._max_size:
             self.flush()

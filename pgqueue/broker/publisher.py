@@ -5,6 +5,7 @@ SQL decides where a message goes. This module only chooses the connection over w
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,7 +15,7 @@ from ..db.caller_transaction import current, driver_connection
 from ..db.named_query import run
 from ..tracing import with_trace
 from .celery_patches import group_publishing, kept_tasks
-from .envelope import to_row
+from .envelope import Uniqueness, to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
 from .recorded_messages import RecordedMessages
 from .step_seals import seal_steps
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from .envelope import Row
 
 
-#: A unique key that is taken, several queues, and an option that is no good.
-_REFUSED = ("23505", "0A000", "22023")
+#: A unique key that is taken, several queues, an option that is no good, and a batch or a job that is not known, that
+#: belongs to another role, or that has ended.
+_REFUSED = ("23505", "0A000", "22023", "42704", "42501", "55000")
 
 
 class Publisher:
@@ -63,7 +65,7 @@ class Publisher:
         # for answers.
         is_gathered = exchange == "celeryev" or not row.is_transient
         caller = self._find_caller(is_transient=row.is_transient)
-        if row.uniqueness is not None:
+        if row.uniqueness is not None or row.dependence is not None:
             return self._publish_keyed(row, to_outgoing(row, exchange, routing_key, priority), caller)
         if group is not None and is_gathered and caller is None:
             group.add(self.database, self.publish_many, to_outgoing(row, exchange, routing_key, priority))
@@ -82,14 +84,18 @@ class Publisher:
     def _publish_keyed(
         self, row: Row, outgoing: OutgoingMessage, caller: CallerConnection | RecordedMessages | None
     ) -> int:
-        """Publish a task that has a unique key at once, also from a group: the answer says which task has the key.
+        """Publish a task that has a unique key or depends on others at once, also from a group.
+
+        The answer says which task has the key.
 
         Raises:
-            PgQueueError: 23505, another task has the key, and `on_conflict` is raise.
+            PgQueueError: 23505, another task has the key, and `on_conflict` is raise; or the batch has ended, or a job
+                to wait for is not known.
         """
-        assert row.uniqueness is not None
+        uniqueness = dict.fromkeys(Uniqueness._fields) if row.uniqueness is None else row.uniqueness._asdict()
+        dependence = None if row.dependence is None else json.dumps(row.dependence._asdict())
         try:
-            answer = self._ask("publish_keyed", {**outgoing._asdict(), **row.uniqueness._asdict()}, caller)
+            answer = self._ask("publish_keyed", {**outgoing._asdict(), **uniqueness, "dependence": dependence}, caller)
         except psycopg.Error as failure:
             if failure.sqlstate in _REFUSED:
                 raise errors.from_driver(failure) from failure

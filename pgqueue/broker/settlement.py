@@ -49,13 +49,16 @@ class Settlement:
         qos.ack(*delivery_tags)
         return (not had_room and qos.can_consume()) or (not was_roomy and qos.is_roomy())
 
-    def ack(self, delivery_tag: str, makes_room: bool) -> None:
+    def ack(self, delivery_tag: str, makes_room: bool, *, has_failed: bool = False) -> None:
         """Remove a message from its queue.
+
+        Args:
+            has_failed: it is a task that has not succeeded. Its batch counts that.
 
         Raises:
             psycopg.Error: the server could not be reached.
         """
-        self._acks.add(delivery_tag)
+        self._acks.add(delivery_tag, has_failed=has_failed)
         self._transport.count_settled(makes_room)
         if not self._transport.gathers_acks:
             self._acks.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import process_identity
 from .celery_patches import ended_tasks, eta_header
-from .envelope import MALFORMED, from_row
+from .envelope import CLAIM_HEADER, MALFORMED, from_row, to_claim
 from .message import Message
 from .unreadable_tasks import refuse_unreadable
 
@@ -61,6 +61,9 @@ class TaskDelivery:
             return subscription
         settled = self._qos.read_ahead.settled
         message.holds_place = claimed.lane == "held" and not subscription.no_ack and process_identity.is_worker()
+        if message.holds_place:
+            # A message that the task sends under its own id continues it.
+            message.headers[CLAIM_HEADER] = to_claim(claimed.delivery_tag, message.headers.get("id"))
         try:
             subscription.callback(message)
         except MALFORMED:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..db.client_session import ClientSession
 from ..db.named_query import NamedQuery, RowT
+from .notices import open_heard
 
 
 def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]]:
-    """Run one named query over a connection of its own and return its rows.
+    """Run one named query over a connection of its own and return its rows; show the server's notices.
 
     Raises:
         PgQueueError: the server refused, or cannot be reached.
     """
-    with ClientSession(dsn, application_name="pgqueue cli") as session:
+    # On standard error, also beside JSON, which has no place for them here.
+    with open_heard(dsn, as_json=False) as (session, _):
         return session.fetch(name, **arguments)
 
 

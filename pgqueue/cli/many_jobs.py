@@ -124,15 +124,18 @@ def _run(
     """Do one thing with the jobs that are named or that match; return the exit code."""
     if handles:
         _refuse_both(given)
-        if not given["dry_run"]:
-            return _change_named(act, handles, change, dsn, as_json=as_json)
-    elif not _filters(given) and not given["is_all"] and given.get("state") is None:
+        if given["dry_run"]:
+            change = partial(_rehearse, act)
+        return _change_named(act, handles, change, dsn, as_json=as_json, is_dry_run=given["dry_run"])
+    if not _filters(given) and not given["is_all"] and given.get("state") is None:
         raise click.UsageError(f"name jobs, or give a filter: pgqueue {act} --queue QUEUE. For all jobs: --all")
-    _change_matching(act, handles, given, dsn, as_json=as_json)
+    _change_matching(act, given, dsn, as_json=as_json)
     return 0
 
 
-def _change_named(act: str, handles: tuple[Handle, ...], change: _Change, dsn: str | None, *, as_json: bool) -> int:
+def _change_named(
+    act: str, handles: tuple[Handle, ...], change: _Change, dsn: str | None, *, as_json: bool, is_dry_run: bool
+) -> int:
     """Do one thing with each named job, each in a transaction of its own, and say of each how that ended."""
     jobs: list[dict[str, Any]] = []
     lost: ConnectionFailed | None = None
@@ -148,12 +151,14 @@ def _change_named(act: str, handles: tuple[Handle, ...], change: _Change, dsn: s
                 if not as_json:
                     show_failure(failure, as_json=False, about=f"job {handle.id}")
             jobs.append({"id": handle.id, **outcome})
-            if not as_json and "error" not in outcome:
+            if not as_json and not is_dry_run and "error" not in outcome:
                 click.echo(f"job {handle.id}: {_describe(act, outcome)}")
     done = _DONE[act]
+    count = sum("error" not in job and job.get(done, True) for job in jobs)
     if as_json:
-        count = sum("error" not in job and job.get(done, True) for job in jobs)
-        print_json({done: count, "dry_run": False, "jobs": jobs, "notices": notices.to_json()})
+        print_json({done: count, "dry_run": is_dry_run, "jobs": jobs, "notices": notices.to_json()})
+    elif is_dry_run:
+        click.echo(_count(act, count, is_dry_run=True))
     return int(any("error" in job for job in jobs))
 
 
@@ -168,9 +173,24 @@ def _discard(session: ClientSession, handle: Handle) -> dict[str, Any]:
 
 
 def _cancel(session: ClientSession, handle: Handle, grace: timedelta) -> dict[str, Any]:
-    if handle.cookie is None:
-        handle = Handle(*session.fetch("find_handle", id=handle.id)[0])
-    return {"canceled": Runner(session).run(job_calls.cancel(handle, grace))}
+    return {"canceled": Runner(session).run(job_calls.cancel(_with_cookie(session, handle), grace))}
+
+
+def _with_cookie(session: ClientSession, handle: Handle) -> Handle:
+    return handle if handle.cookie is not None else Handle(*session.fetch("find_handle", id=handle.id)[0])
+
+
+def _rehearse(act: str, session: ClientSession, handle: Handle) -> dict[str, Any]:
+    """Find out what the command would do with a job, or raise the error that it would raise."""
+    if act != "cancel":
+        session.fetch("rehearse_job_order", act=act, **handle._asdict())
+        return {}
+    call = many_jobs.change_jobs(_SQL_NAMES[act], {}, id=handle.id, max_count=None, is_dry_run=True)
+    is_found = Runner(session).run(call) > 0
+    if not is_found:
+        # A job that is not known is an error, and one that has ended is not.
+        session.fetch("wait_for_job", **_with_cookie(session, handle)._asdict(), timeout="0")
+    return {"canceled": is_found}
 
 
 def _describe(act: str, outcome: dict[str, Any]) -> str:
@@ -179,27 +199,20 @@ def _describe(act: str, outcome: dict[str, Any]) -> str:
     return _DONE[act] if outcome.get("canceled", True) else "had already ended"
 
 
-def _change_matching(
-    act: str, handles: tuple[Handle, ...], given: dict[str, Any], dsn: str | None, *, as_json: bool
-) -> None:
+def _change_matching(act: str, given: dict[str, Any], dsn: str | None, *, as_json: bool) -> None:
     filters = _filters(given) | {"state": given.get("state")}
     options = {"max_count": given["limit"], "is_dry_run": given["dry_run"], "batch": given["batch"]}
     with open_heard(dsn, as_json=as_json) as (session, notices):
-        runner = Runner(session)
-        count = sum(
-            runner.run(
-                many_jobs.change_jobs(
-                    _SQL_NAMES[act], filters, id=handle and handle.id, is_all=given["is_all"], **options
-                )
-            )
-            for handle in handles or (None,)
-        )
-    done = _DONE[act]
+        call = many_jobs.change_jobs(_SQL_NAMES[act], filters, is_all=given["is_all"], **options)
+        count = Runner(session).run(call)
     if as_json:
-        print_json({done: count, "dry_run": given["dry_run"], "notices": notices.to_json()})
+        print_json({_DONE[act]: count, "dry_run": given["dry_run"], "notices": notices.to_json()})
     else:
-        jobs = f"{count} job{'' if count == 1 else 's'}"
-        click.echo(f"would have {done} {jobs}" if given["dry_run"] else f"{done} {jobs}")
+        click.echo(_count(act, count, is_dry_run=given["dry_run"]))
+
+
+def _count(act: str, count: int, *, is_dry_run: bool) -> str:
+    return f"{'would have ' if is_dry_run else ''}{_DONE[act]} {count} job{'' if count == 1 else 's'}"
 
 
 def _filters(given: dict[str, Any]) -> dict[str, Any]:

@@ -192,5 +192,5 @@ def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str,
     if as_json:
         print_json({"queue": queue, "changed": changed, "known": is_known})
         return
-    unknown = "" if is_known else "; no message and no worker knows this queue yet"
-    click.echo(f"queue {queue} {done if changed else already}{unknown}")
+    # Of a queue that is not known the server says so.
+    click.echo(f"queue {queue} {done if changed else already}")

@@ -228,7 +228,7 @@ def run(name: str, owner: str | None, dsn: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "job": job})
     elif job is None:
-        click.echo(f"schedule {name} was not run: its last run has not ended")
+        click.echo(f"schedule {name} was not run")
     else:
         click.echo(str(job))
 

@@ -12,7 +12,7 @@ from kombu.utils import json as kombu_json
 
 from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
 from ..errors import NotSupported
-from ..handle import Handle
+from ..handle import Handle, dump_handles
 
 if TYPE_CHECKING:
     import psycopg
@@ -104,25 +104,8 @@ def _dump_options(options: Mapping[str, Any]) -> str:
         if instant is not None:
             dumped[name] = instant.isoformat()
     if options.get("after") is not None:
-        dumped["after"] = [_dump_handle(parent) for parent in _to_list(options["after"])]
+        dumped["after"] = dump_handles(options["after"])
     return json.dumps(dumped, default=str)
-
-
-def _to_list(after: Any) -> Sequence[Any]:
-    if isinstance(after, (str, Handle)) or not isinstance(after, Sequence):
-        raise TypeError("after is a list of jobs or handles")
-    return after
-
-
-def _dump_handle(job: Any) -> dict[str, int | None]:
-    handle = job if isinstance(job, (str, int, Handle)) else getattr(job, "handle", None)
-    if isinstance(handle, str):
-        handle = Handle.parse(handle)
-    elif isinstance(handle, int):
-        handle = Handle(handle, None)
-    elif not isinstance(handle, Handle):
-        raise TypeError(f"after is a list of jobs or handles, and has {job!r}")
-    return handle._asdict()
 
 
 _DEFAULTS: Mapping[str, Any] = {"queue": "default", "priority": 0}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..db.caller_transaction import CallerConnection
     from ..handle import Handle
-    from .arguments import JobOptions
+    from .arguments import HasHandle, JobOptions
     from .steps import Call
     from .values import Attempt, JobState, JobStatus
 
@@ -172,6 +172,9 @@ class Client(ClientSchedules, ClientManyJobs):
         unique_key: str | None = None,
         unique_for: timedelta | float | None = None,
         on_conflict: str = "keep",
+        after: Sequence[Handle | HasHandle | str | int] | None = None,
+        on_parent_failure: str = "cancel",
+        batch: int | None = None,
         connection: CallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
@@ -184,6 +187,9 @@ class Client(ClientSchedules, ClientManyJobs):
                 id is that one's.
             unique_for: how long the key stays taken at least.
             on_conflict: 'keep', 'replace', 'debounce' or 'raise', as for jobs.
+            after: the jobs whose end it waits for.
+            on_parent_failure: 'cancel' ends it as REVOKED if one of them does not succeed, 'run' lets it run.
+            batch: the batch that it is in, a number from `batch`.
             connection: as for `enqueue`.
 
         Raises:
@@ -207,6 +213,9 @@ class Client(ClientSchedules, ClientManyJobs):
             unique_key=unique_key,
             unique_for=unique_for,
             on_conflict=on_conflict,
+            after=after,
+            on_parent_failure=on_parent_failure,
+            batch=batch,
         )
         return self._runner.run(call, connection or current(self._runner.session.conninfo))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..db.text_format import dump_parameters, to_array, to_array_of_arrays, to_instant, to_interval
-from ..handle import Handle
+from ..handle import Handle, dump_handles
 from ..tracing import HEADER, find_tracer, sending
-from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
+from .arguments import HasHandle, JobOptions, check_many, job_arguments, new_cookie, to_json
 from .steps import Ask, Call, Where, fetch_value
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def send_task(
     expires: datetime | None,
     headers: Mapping[str, object] | None,
     unique_for: timedelta | float | None = None,
+    after: Sequence[Handle | HasHandle | str | int] | None = None,
     **others: object,
 ) -> Call[str]:
     """Send a Celery task in a transaction, and return its id."""
@@ -102,7 +104,7 @@ def send_task(
         with sending(tracer, str(others.get("queue", "celery"))) as (span, traceparent):
             traced = {**(headers or {}), HEADER: traceparent}
             times = {"delay": delay, "eta": eta, "expires": expires, "unique_for": unique_for}
-            sent = yield from send_task(task, args, kwargs, headers=traced, **times, **others)  # type: ignore[arg-type]
+            sent = yield from send_task(task, args, kwargs, headers=traced, after=after, **times, **others)  # type: ignore[arg-type]
             span.set_attribute("messaging.message.id", sent)
             return sent
     arguments = {
@@ -114,6 +116,7 @@ def send_task(
         "expires": to_instant(expires, "expires"),
         "headers": None if headers is None else to_json(headers),
         "unique_for": to_interval(unique_for, "unique_for"),
+        "after": None if after is None else json.dumps(dump_handles(after)),
         **others,
     }
     return str((yield from fetch_value("send_task", arguments)))

@@ -136,6 +136,9 @@ def send(connection: Any, record: TaskRecord) -> None:
                 "unique_key",
                 "unique_for",
                 "on_conflict",
+                "after",
+                "on_parent_failure",
+                "batch",
             )
         ),
         "task": RUN_TASK,

@@ -98,8 +98,8 @@ class SqlTask(Task):
         outcome = getattr(request, OUTCOME, None)
         if outcome is None:
             self._hand_in(args, getattr(request, _STEP), is_encrypted=bool(getattr(request, ENCRYPTED, False)))
-        self._tell()
         assert outcome is not None  # _hand_in raises
+        self._go_on("tell_sql_task", seal=outcome.get("seal"))
         return self._return(outcome)
 
     def _hand_in(self, args: tuple[Any, ...], step: Mapping[str, Any], *, is_encrypted: bool) -> None:
@@ -115,19 +115,30 @@ class SqlTask(Task):
         except psycopg.OperationalError:
             raise
         except psycopg.DatabaseError as failure:
-            self._tell()
+            self._go_on("refuse_sql_task")
             raise from_driver(failure) from failure
         except Exception:
-            self._tell()
+            self._go_on("refuse_sql_task")
             raise
         raise Ignore(f"SQL job {answer}")
 
-    def _tell(self) -> None:
-        """Go on only if no other copy of the message has told Celery the outcome.
+    def _go_on(self, query: str, **params: Any) -> None:
+        """Go on only if the database says that this message may tell Celery the outcome, and that none has done so.
 
-        A member of a chord always goes on: the chord counts each member once.
+        Any program can send a message with the id of another task, and with an outcome in its headers.
+
+        Raises:
+            Ignore: the message has no effect.
         """
-        if not self.request.chord and not self._fetch("tell_sql_task", task_id=self.request.id):
+        answer = self._fetch(query, task_id=self.request.id, is_counted=bool(self.request.chord), **params)
+        if answer == "forged":
+            logger.warning(
+                "task %s[%s] is ignored: its message names an outcome, which no job of it has had",
+                TASK_NAME,
+                self.request.id,
+            )
+            raise Ignore("the outcome is not of a job")
+        if answer == "known":
             raise Ignore("Celery has the outcome")
 
     def _return(self, outcome: Mapping[str, Any]) -> Any:

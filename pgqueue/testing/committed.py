@@ -108,7 +108,7 @@ class CommittedRuns:
         return outcome_of(claim, ending, fields)
 
     def settle(self, claim: Claim, verdict: str) -> None:
-        """End the claim of a task: `ack`, `reject` or `requeue`."""
+        """End the claim of a task: `ack`, `fail`, `reject` or `requeue`."""
         call(self._session, "settle", id=claim.id, token=claim.token, verdict=verdict)
 
     @contextlib.contextmanager

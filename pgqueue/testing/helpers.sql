@@ -93,10 +93,11 @@ create or replace function pgqueue_testing.settle(id bigint, token bigint, verdi
   set search_path = pg_catalog, pg_temp
 as $$
   select case verdict when 'ack' then pgqueue._ack(array[id], array[token])
+                      when 'fail' then pgqueue._ack(array[id], array[token], array[id])
                       when 'reject' then pgqueue._reject(array[id], array[token])
                       else pgqueue._release(array[id], array[token], false) end
 $$;
-comment on function pgqueue_testing.settle(bigint, bigint, text) is 'Ends the claim of a task: ack, reject or requeue';
+comment on function pgqueue_testing.settle(bigint, bigint, text) is 'Ends the claim of a task: ack, fail (an ack of one that has not succeeded), reject or requeue';
 
 create or replace function pgqueue_testing.make_due(until timestamptz, queues text[], own_only boolean)
   returns timestamptz

@@ -18,7 +18,7 @@ from ..db.named_query import run
 from ..errors import NotTestable
 from ..worker.cancellation import CancelGuard
 from ..worker.claimed_job import ClaimedJob, Ending
-from ..worker.running.error_fields import SqlstateError, fields_of
+from ..worker.running.error_fields import SqlstateError, fields_of, needs_own_transaction
 from ..worker.running.job_session import JobSession
 from ..worker.running.job_transaction import Boundaries, JobTransaction, NotToBegin
 from .committed import Claim, outcome_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 _SAVEPOINTS = Boundaries(begin="begin_savepoint", commit="release_savepoint", clean=None)
-_NEEDS_OWN_TRANSACTION = ("25001", "2D000")
 #: The settings that a run changes in any case.
 _CHANGED = (
     "application_name",
@@ -103,7 +102,7 @@ class TransactionRuns:
         return outcome_of(claim, ending, fields)
 
     def settle(self, claim: Claim, verdict: str) -> None:
-        """End the claim of a task: `ack`, `reject` or `requeue`."""
+        """End the claim of a task: `ack`, `fail`, `reject` or `requeue`."""
         call(self._connection, "settle", id=claim.id, token=claim.token, verdict=verdict)
 
     @contextlib.contextmanager
@@ -133,7 +132,7 @@ class TransactionRuns:
             return Ending(ending), {}
         except (SqlstateError, psycopg.Error) as error:
             fields = fields_of(error)
-            if fields.get("sqlstate") in _NEEDS_OWN_TRANSACTION:
+            if needs_own_transaction(fields):
                 raise NotTestable(
                     f"job {job.id} cannot run inside the open transaction of a test: {fields.get('message')}",
                     hint=_WHERE,

@@ -12,7 +12,7 @@ from celery.worker.request import Request
 from celery.worker.strategy import proto1_to_proto2
 from kombu.serialization import prepare_accept_content
 
-from ..broker.envelope import from_row
+from ..broker.envelope import CLAIM_HEADER, from_row, to_claim
 from ..broker.message import Message
 from ..decompression import max_bytes
 from ..errors import NotTestable
@@ -52,6 +52,10 @@ class _Channel:
         """Record the ack."""
         self.verdict = "ack"
 
+    def ack_failed(self, _delivery_tag: str) -> None:
+        """Record the ack."""
+        self.verdict = "ack"
+
     def basic_reject(self, _delivery_tag: str, requeue: bool = False) -> None:
         """Record the reject."""
         self.verdict = "requeue" if requeue else "reject"
@@ -86,7 +90,7 @@ class _Ending:
 
 
 def run_task(claim: Claim, app: Celery | None) -> tuple[Outcome, str]:
-    """Run a task; return how it ended, and how its message is settled: `ack`, `reject` or `requeue`.
+    """Run a task; return how it ended, and how its message is settled: `ack`, `fail`, `reject` or `requeue`.
 
     Raises:
         NotTestable: the application does not know the task.
@@ -95,6 +99,7 @@ def run_task(claim: Claim, app: Celery | None) -> tuple[Outcome, str]:
     channel = _Channel(max_bytes(app.conf.get("broker_transport_options") or {}))
     message = Message(from_row_of(claim), channel=channel)
     message.accept = prepare_accept_content(app.conf.accept_content)
+    message.headers[CLAIM_HEADER] = to_claim(claim.delivery_tag, message.headers.get("id"))
     request = _make_request(message, app)
     ending = _Ending()
     with ExitStack() as until_its_end:
@@ -117,7 +122,8 @@ def run_task(claim: Claim, app: Celery | None) -> tuple[Outcome, str]:
         result=ending.result,
         error=ending.error,
     )
-    return outcome, channel.verdict
+    # A batch learns that its task has not succeeded.
+    return outcome, "fail" if channel.verdict == "ack" and ending.state != "succeeded" else channel.verdict
 
 
 def from_row_of(claim: Claim) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,3 +108,32 @@ class Chunk:
     def role(self) -> int:
         """The submitter: all jobs are of one role."""
         return self.jobs[0].role
+
+    def in_order(self) -> list[BatchJob]:
+        """Return the jobs, those together that may share a transaction: a group is of one queue.
+
+        The order within a queue stays.
+        """
+        if all(job.group_commit == 1 for job in self.jobs):
+            return list(self.jobs)
+        places: dict[str, int] = {}
+        return sorted(self.jobs, key=lambda job: places.setdefault(job.queue, len(places)))
+
+    def next_jobs(self, left: list[BatchJob]) -> list[BatchJob]:
+        """Return the jobs of the next call: those that may share a transaction, or those that run by themselves."""
+        if self.is_each_alone:
+            return left[:1]
+        first = left[0]
+        if first.id in self.traced:
+            return [first]
+        if self._is_alone(first):
+            return list(takewhile(lambda job: self._is_alone(job) and job.id not in self.traced, left))
+        together = takewhile(lambda job: job.queue == first.queue and not self._is_alone(job), left)
+        return list(together)[: first.group_commit]
+
+    def is_group(self, jobs: Sequence[BatchJob]) -> bool:
+        """Return whether the jobs of a call share a transaction."""
+        return len(jobs) > 1 and not self._is_alone(jobs[0])
+
+    def _is_alone(self, job: BatchJob) -> bool:
+        return job.group_commit == 1 or job.id in self.alone

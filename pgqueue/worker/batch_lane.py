@@ -1,4 +1,4 @@
-"""The batch lane as one executor sees it: a chunk of jobs, and the session that the server runs them in.
+"""The batch lane as one executor sees it: it runs chunks of jobs.
 
 The server runs the jobs of a chunk one after another, each in a transaction of its own, in one call. An error ends the
 call; the database then says what became of the job that raised it, and the rest is called again.
@@ -9,14 +9,12 @@ that ends the transaction all of its jobs do: no error of a group decides about 
 
 from __future__ import annotations
 
-from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from celery.worker import state
 
-from ..db.session_settings import BATCH_SETTINGS, to_options
 from ..tracing import HEADER
 from .batch import SNOOZE_SQLSTATE
 from .claimed_job import Ending
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
+    from .executor_session import ExecutorSession
     from .job_log_writer import Line
     from .job_spans import JobSpan
     from .running.error_fields import Fields
@@ -46,73 +45,35 @@ _RUNNER = "pgqueue_run.job_"
 #: The call that writes the end of a job.
 _END = ("finish_job(", "snooze_job(")
 _CANCELED = "57014"
+#: A job that leaves its transaction read-only cannot end in it.
+_READ_ONLY = "25006"
 _TERMINATED = "57P01"
-#: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
-#: of the server takes away (names of custom settings, say) goes with it.
-_LONG_SECONDS = 0.5
-_MOST_JOBS = 5000
-#: The session returns to these settings after each job. A timeout here would be that of a whole call: the batch monitor
-#: enforces the timeouts of jobs.
-_OPTIONS = to_options(BATCH_SETTINGS)
 
 
 class BatchRunner:
-    """Runs chunks in a session of the executors' login, which it keeps for a while."""
+    """Runs the chunks of one executor, in the session that it keeps.
+
+    Args:
+        on_wait: is called for each notice that one of these jobs waits for another one, or no longer does.
+    """
 
     def __init__(
         self,
         label: str,
         context: WorkerContext,
+        kept: ExecutorSession,
         on_wait: Callable[[psycopg.errors.Diagnostic, Iterable[Waiter]], None],
     ) -> None:
         self._label = label
         self._context = context
+        self._kept = kept
         self._on_wait = on_wait
-        self._session: JobSession | None = None
-        #: Whose jobs the session has run, and how many.
-        self._role: int | None = None
-        self._jobs_run = 0
-        self._chunk: Chunk | None = None
+        self._chunk: Chunk
         #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
         self._said_in_group: list[Line] = []
         #: The span of the job that runs, if it has one; and the error that ended it.
         self._span: JobSpan | None = None
         self._span_error: Fields = {}
-        self._has_run_traceparent = False
-        #: The receiver of the notices of a job that keeps its result, and the time at which that job began.
-        self._borrower: Callable[[psycopg.errors.Diagnostic], None] | None = None
-        self._borrowed_at = 0.0
-
-    @property
-    def has_session(self) -> bool:
-        """Whether a session is kept that has not ended."""
-        return self._session is not None and self._session.is_alive
-
-    def lend_session(self, role: int, hear: Callable[[psycopg.errors.Diagnostic], None]) -> JobSession:
-        """Return the session for a job of a role that is run from outside, as one that keeps its result.
-
-        Args:
-            role: the submitter of the job.
-            hear: is called for each notice until the session is taken back.
-
-        Raises:
-            LoginRefused, psycopg.Error, ConnectionLost: there is no session.
-        """
-        session = self._get_session()
-        if role != self._role:
-            session.call("forget_role")
-            self._role = role
-        self._jobs_run += 1
-        self._borrower, self._borrowed_at = hear, monotonic()
-        return session
-
-    def take_back(self) -> None:
-        """End the loan. A session that is used up is closed, as after a call."""
-        self._borrower = None
-        if self._session is not None:
-            self._session.statements.on_pause = None
-        if self._jobs_run >= _MOST_JOBS or monotonic() - self._borrowed_at > _LONG_SECONDS:
-            self.close_session()
 
     def run(self, chunk: Chunk) -> None:
         """Run the jobs of a chunk to their ends, or give them back.
@@ -120,29 +81,29 @@ class BatchRunner:
         Raises:
             psycopg.Error: the end of one could not be reported, though the server is there.
         """
-        self._chunk = chunk
+        self._chunk, self._kept.listener = chunk, self._hear
         self._cancel_revoked(chunk)
-        left = _order_by_queue(chunk.jobs)
+        left = chunk.in_order()
         if self._context.tracer is not None:
             chunk.traced = self._context.tracer.find_traced(chunk.jobs)
             chunk.alone.update(chunk.traced)
         while left:
             if chunk.is_stopping:
-                self._release(left)
+                self._context.completer.release_all(left)
                 return
             try:
-                session = self._get_session()
+                session = self._kept.open()
             except LoginRefused as refusal:
                 for job in left:
                     self._context.completer.defer(job, str(refusal), refusal.seconds)
                 return
             except (psycopg.OperationalError, ConnectionLost) as error:
                 logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
-                self._release(left)
+                self._context.completer.release_all(left)
                 return
             called_at = monotonic()
-            jobs = _next_jobs(chunk, left)
-            is_group = _is_group(chunk, jobs)
+            jobs = chunk.next_jobs(left)
+            is_group = chunk.is_group(jobs)
             self._begin_span(chunk, jobs)
             has_ended = False
             try:
@@ -150,7 +111,7 @@ class BatchRunner:
                 rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
                 left = [*rest, *left[len(jobs) :]]
                 has_ended = True
-                self._jobs_run += len(jobs)
+                self._kept.jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost, called_at, session, jobs if is_group else ())
@@ -159,24 +120,25 @@ class BatchRunner:
                 fields = fields_of(error)
                 if is_group:
                     self._break_up(chunk, jobs, fields)
-                    self._empty(session)
+                    self._kept.empty()
                     continue
                 is_jobs = self._is_jobs(chunk, left, fields)
                 if is_of_used_session(fields) and not chunk.is_each_alone:
                     # It runs again in a session of its own, and fails if that was not the reason.
                     chunk.is_each_alone = True
-                    self.close_session()
+                    self._kept.close()
                     continue
-                if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
+                if fields.get("sqlstate") != _CANCELED or not chunk.is_stopping:
                     left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
-                self._empty(session)
+                self._kept.empty()
             finally:
                 chunk.pid = None
-                self._chunk = chunk
                 if self._span is not None:
                     self._end_span(chunk.endings.get(jobs[0].id, Ending.SUCCEEDED if has_ended else Ending.GONE))
-            if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
-                self.close_session()
+            if chunk.is_each_alone:
+                self._kept.close()
+            else:
+                self._kept.close_if_used_up(called_at)
 
     def _begin_span(self, chunk: Chunk, jobs: Sequence[BatchJob]) -> None:
         tracer = self._context.tracer
@@ -208,21 +170,15 @@ class BatchRunner:
             if line["id"] not in chunk.alone:
                 self._context.job_log.add(line)
         if alone:
-            self._forget_first_runs()
+            self._kept.forget_runs()
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
-
-    def _forget_first_runs(self) -> None:
-        """Let jobs that run again find nothing of their first runs that no rollback undoes, such as connections."""
-        self._role = None
 
     def _call(self, session: JobSession, query: str, procedure: str, jobs: Sequence[BatchJob]) -> tuple[Any, ...]:
         role = jobs[0].role
-        if role != self._role:
-            session.call("forget_role")
-            self._role = role
-        if self._span is not None or self._has_run_traceparent:
-            self._has_run_traceparent = self._span is not None
-            session.call("set_run_traceparent", traceparent="" if self._span is None else self._span.traceparent)
+        if role != self._kept.role:
+            self._kept.forget_role(session, role)
+        if self._span is not None or self._kept.has_traceparent:
+            self._kept.set_traceparent(session, None if self._span is None else self._span.traceparent)
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {procedure: f"{procedure}_{role}"}
         return session.call_named(query, names, ids=ids, tokens=tokens, worker=self._context.worker_name)
@@ -230,7 +186,7 @@ class BatchRunner:
     def _break_up(self, chunk: Chunk, jobs: Sequence[BatchJob], fields: Fields) -> None:
         """Let the jobs of a group whose transaction was rolled back run by themselves."""
         chunk.alone.update(job.id for job in jobs)
-        self._forget_first_runs()
+        self._kept.forget_runs()
         said = f"{fields.get('sqlstate')} {fields.get('message')}"
         logger.info("%s: %s jobs that shared a transaction run one by one: %s", self._label, len(jobs), said)
 
@@ -242,45 +198,19 @@ class BatchRunner:
             about = {FIELDS: run.log_fields}
             logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at, extra=about)
 
-    def empty_session(self) -> None:
-        """Take from the session what a job has left, after its transaction was rolled back."""
-        if self._session is not None:
-            self._empty(self._session)
-
-    def close_session(self) -> None:
-        """End the session; the next chunk opens another."""
-        if self._session is not None:
-            self._session.close()
-        self._session, self._role, self._jobs_run = None, None, 0
-        self._has_run_traceparent = False
-
-    def _get_session(self) -> JobSession:
-        if self._session is not None and not self._session.is_alive:
-            self.close_session()
-        if self._session is None:
-            self._session = self._context.credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
-            self._session.add_notice_handler(self._hear)
-        return self._session
-
-    def _empty(self, session: JobSession) -> None:
-        """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
-        try:
-            session.reset()
-        except (psycopg.Error, ConnectionLost) as error:
-            logger.info("%s: the session for batches is opened anew: %s", self._label, error)
-            self.close_session()
-
     @staticmethod
     def _is_jobs(chunk: Chunk, left: list[BatchJob], fields: Fields) -> bool:
         """Return whether a job raised an error.
 
         An error between two jobs belongs to no job. A second one at the same job fails that job.
         """
-        if fields.get("sqlstate") == _CANCELED and any(end in (fields.get("context") or "") for end in _END):
-            # It has caught its cancel or its timeout, and is refused at its end.
-            fields.pop("context")
+        context, sqlstate = fields.get("context") or "", fields.get("sqlstate")
+        if any(end in context for end in _END) and sqlstate in (_CANCELED, _READ_ONLY):
+            if sqlstate == _CANCELED:
+                # It has caught its cancel or its timeout, and is refused at its end.
+                fields.pop("context")
             return True
-        is_jobs = _RUNNER in (fields.get("context") or "") or chunk.stalled_id == left[0].id
+        is_jobs = _RUNNER in context or chunk.stalled_id == left[0].id
         chunk.stalled_id = None if is_jobs else left[0].id
         return is_jobs
 
@@ -321,13 +251,13 @@ class BatchRunner:
         Args:
             group: the jobs that shared a transaction. Of those none is known to be the one that ran.
         """
-        self.close_session()
+        self._kept.close()
         if lost.is_everybodys:
             self._context.completer.acquit(left)
             return []
-        if wait_for_server(self._get_session, self._context.is_stopped) is None:
+        if wait_for_server(self._kept.open, self._context.is_stopped) is None:
             return []
-        again = self._get_session()
+        again = self._kept.open()
         if again.server_started_at != session.server_started_at:
             if lost.has_last_word:
                 self._context.completer.acquit(left)
@@ -348,13 +278,6 @@ class BatchRunner:
             fields = timed_out("The job outlasted its timeout, so its session was ended.").fields
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 
-    @staticmethod
-    def _is_stopping(chunk: Chunk) -> bool:
-        return chunk.is_stopping  # another thread may have said so meanwhile
-
-    def _release(self, jobs: Sequence[BatchJob]) -> None:
-        self._context.completer.release_all(jobs)
-
     def _cancel_revoked(self, chunk: Chunk) -> None:
         """Request the cancel of jobs that Celery has revoked: the server ends them when their turn comes."""
         if state.revoked:
@@ -363,11 +286,6 @@ class BatchRunner:
                     self._context.completer.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._borrower is not None:
-            self._borrower(notice)
-            return
-        if self._chunk is None:
-            return
         if notice.sqlstate == WAIT_SQLSTATE:
             # All are of one role: no role's job speaks for another's.
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
@@ -380,32 +298,3 @@ class BatchRunner:
                 self._said_in_group.append(read_line(job_id, notice))
             else:
                 self._context.job_log.hear(job_id, notice)
-
-
-def _order_by_queue(jobs: Sequence[BatchJob]) -> list[BatchJob]:
-    """Bring jobs together that may share a transaction: a group is of one queue. The order within a queue stays."""
-    if all(job.group_commit == 1 for job in jobs):
-        return list(jobs)
-    places: dict[str, int] = {}
-    return sorted(jobs, key=lambda job: places.setdefault(job.queue, len(places)))
-
-
-def _next_jobs(chunk: Chunk, left: list[BatchJob]) -> list[BatchJob]:
-    """Return the jobs of the next call: those that may share a transaction, or those that run by themselves."""
-    if chunk.is_each_alone:
-        return left[:1]
-    first = left[0]
-    if first.id in chunk.traced:
-        return [first]
-    if _is_alone(chunk, first):
-        return list(takewhile(lambda job: _is_alone(chunk, job) and job.id not in chunk.traced, left))
-    together = takewhile(lambda job: job.queue == first.queue and not _is_alone(chunk, job), left)
-    return list(together)[: first.group_commit]
-
-
-def _is_alone(chunk: Chunk, job: BatchJob) -> bool:
-    return job.group_commit == 1 or job.id in chunk.alone
-
-
-def _is_group(chunk: Chunk, jobs: Sequence[BatchJob]) -> bool:
-    return len(jobs) > 1 and not _is_alone(chunk, jobs[0])

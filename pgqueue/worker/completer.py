@@ -159,6 +159,18 @@ class Completer:
         )
         return _SETTLE_RUN.read(rows)
 
+    def needs_top_level(self, job: ClaimedJob, fields: Fields) -> bool:
+        """Return whether the error of a run inside the server says that the job cannot run there."""
+        ((is_moved,),) = self._fetch("needs_top_level", error=json.dumps(fields), sql=job.sql)
+        return bool(is_moved)
+
+    def release_dependants(self, job: ClaimedJob) -> None:
+        """Release or cancel jobs that wait for one whose transaction did not see all of them.
+
+        Tries once: the upkeep does it as well.
+        """
+        self._database.fetch("check_dependencies", id=job.id)
+
     def find_server_start(self) -> int | None:
         """Return when the server started; None: it is away."""
         try:

@@ -81,7 +81,7 @@ class ExecutorThreads:
 
         The last and not the first, so that those who are not needed go.
         """
-        found = next((thread for thread in reversed(self.idle) if thread.role == role), None)
+        found = next((thread for thread in reversed(self.idle) if thread.submitter_session.role == role), None)
         thread = found or next(reversed(self.idle))
         return thread, self.idle.pop(thread)
 

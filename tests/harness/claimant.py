@@ -23,6 +23,7 @@ from tests.harness.database import Connection, Database
 
 _ERROR_FIELDS = {
     "sqlstate": "sqlstate",
+    "routine": "source_function",
     "message": "message_primary",
     "detail": "message_detail",
     "hint": "message_hint",
@@ -258,7 +259,7 @@ class Claimant:
         ]
 
     def _look(self, demand: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"worker_id": self.id, "ids": [], "tokens": [], "demand": json.dumps(demand)}
+        return {"worker_id": self.id, "ids": [], "tokens": [], "failed": [], "demand": json.dumps(demand)}
 
     def claim_one(self, *queues: str, kind: str = "job", top_level: bool = False) -> Claim:
         """Claim exactly one message; there has to be one."""
@@ -339,9 +340,10 @@ class Claimant:
         while not stopped.wait(_IDLE_SECONDS):
             self.run_all(*queues)
 
-    def ack(self, *claims: Claim) -> int:
-        """Acknowledge claims; return how many still were ours."""
-        return int(_value(self.session, "select pgqueue._ack(%s, %s)", *_ids_and_tokens(claims)))
+    def ack(self, *claims: Claim, failed: Sequence[Claim] = ()) -> int:
+        """Acknowledge claims, and which of them are tasks that have failed; return how many still were ours."""
+        ids, tokens = _ids_and_tokens([*claims, *failed])
+        return int(_value(self.session, "select pgqueue._ack(%s, %s, %s)", ids, tokens, _ids_and_tokens(failed)[0]))
 
     def release(self, *claims: Claim, undelivered: bool = False) -> int:
         """Give claims back; return how many still were ours."""

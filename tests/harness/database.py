@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -26,9 +26,12 @@ end $$"""
 class Database:
     """One database of a test server. What is opened or made through it is closed or dropped at the end."""
 
-    def __init__(self, server: TestServer, *, installed: bool = True) -> None:
+    def __init__(self, server: TestServer, *, installed: bool = True, usual_roles: Iterable[str] = ()) -> None:
         self.server = server
-        self.name = server.create_database(installed=installed)
+        prepared = server.create_prepared_database(usual_roles) if installed else None
+        self.name = prepared or server.create_database(installed=installed)
+        #: The roles that `create_role` need not make, because the database came with them.
+        self._enrolled = set(usual_roles) if prepared else set()
         # Undone in the reverse order: sessions and workers first, then the database, then what it granted rights to.
         self._undo = contextlib.ExitStack()
         self._roles: list[str] = []
@@ -82,6 +85,17 @@ class Database:
 
     def create_role(self, name: str = "alice", *, enrolled: bool = True, options: str = "login") -> str:
         """Create a role and, unless told otherwise, let it hand in jobs. Returns its name."""
+        is_usual = enrolled and options == "login"
+        if name in self._enrolled and is_usual:
+            self._enrolled.remove(name)
+            return name
+        if name in self._enrolled:
+            self._disown(name)
+        elif is_usual and name in self.server.usual_roles:
+            self.execute("select pgqueue.enroll(quote_ident(%s)::regrole)", [name])
+            return name
+        elif name in self.server.usual_roles:
+            self.server.forget_usual_roles()
         is_beyond_installer = any(right in options for right in ("superuser", "bypassrls"))
         with psycopg.connect(self.dsn_for("postgres" if is_beyond_installer else None), autocommit=True) as creator:
             if self.server.is_managed:
@@ -94,6 +108,13 @@ class Database:
                     # So that tests can make things that the role owns; enrolling has done without.
                     creator.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         return name
+
+    def _disown(self, name: str) -> None:
+        """Undo that the database came with a role, which is to be another one."""
+        self._enrolled.remove(name)
+        self.execute("select pgqueue.unenroll(quote_ident(%s)::regrole)", [name])
+        self.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)).as_string())
+        self.server.forget_usual_roles()
 
     @contextlib.contextmanager
     def forgetting_new_roles(self) -> Iterator[None]:

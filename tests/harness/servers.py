@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pgqueue.schema import migrate
 from tests.harness import managed
 from tests.harness.place import fast_place
 from tests.harness.ports import free_port
+from tests.harness.prepared import NAME, PreparedTemplates
 
 TEMPLATE = "pgqueue_template"
 
@@ -46,6 +47,7 @@ class TestServer:
         self._numbers = itertools.count(1)
         self._sessions: dict[str, psycopg.Connection[Any]] = {}
         self._has_template = False
+        self._prepared = PreparedTemplates(lambda: self.admin, self.conninfo, self._copy)
 
     @property
     def major(self) -> int:
@@ -69,13 +71,39 @@ class TestServer:
             dsn = make_conninfo("", host="127.0.0.1", port=self.embedded.port)
         return make_conninfo(dsn, **{"dbname": database, "user": self.installer, **options})
 
+    def create_prepared_database(self, roles: Iterable[str]) -> str | None:
+        """Make the one database that needs no repair, with usual roles enrolled. None: this server has none, or has it already."""
+        # PostgreSQL 14 gives out the number itself. And a managed server's roles have passwords, and their own makers.
+        if self.major < 15 or self.is_managed or self._has_database(NAME):
+            return None
+        self._prepared.look_after_roles()
+        self._prepared.create_database(self._template(), roles)
+        return NAME
+
+    @property
+    def usual_roles(self) -> set[str]:
+        """The usual roles that stay on this server, as they were made."""
+        self._prepared.look_after_roles()
+        return self._prepared.roles
+
+    def forget_usual_roles(self) -> None:
+        """Drop the usual roles that stay on this server, so that a test can make its own with their names."""
+        self._prepared.drop()
+
+    def _has_database(self, name: str) -> bool:
+        return bool(self.admin.execute("select from pg_database where datname = %s", [name]).fetchall())
+
+    def _copy(self, name: str, template: str, *, number: int | None = None) -> None:
+        # Through the WAL, the default since PostgreSQL 15, it takes twice as long: each test has a database.
+        options = "strategy file_copy" if self.major >= 15 else ""
+        if number is not None:
+            options += f" oid {number}"
+        self.admin.execute(f'create database "{name}" template {template} owner {self.installer} {options}')
+
     def create_database(self, *, installed: bool = True) -> str:
         """Make a database, with pgqueue or empty, and return its name."""
         name = f"test_{next(self._numbers)}"
-        template = self._template() if installed else "template0"
-        # Through the WAL, the default since PostgreSQL 15, it takes twice as long: each test has a database.
-        strategy = "strategy file_copy" if self.major >= 15 else ""
-        self.admin.execute(f'create database "{name}" template {template} owner {self.installer} {strategy}')
+        self._copy(name, self._template() if installed else "template0")
         if self.is_managed and not installed:
             managed.prepare_database(self.conninfo(name, user="postgres"))
         if installed:
@@ -94,6 +122,8 @@ class TestServer:
         executor = "select 'pgqueue_executor_' || oid from pg_database where datname = %s"
         executors = self.admin.execute(executor, [name]).fetchall()
         self.admin.execute(f'drop database if exists "{name}" with (force)')
+        if name == NAME:
+            return  # The next database of that number has the same login.
         for (role,) in executors:
             self.admin.execute(f'drop role if exists "{role}"')
 

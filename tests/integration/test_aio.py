@@ -122,20 +122,39 @@ class TestWaits:
 
         assert run(main())
 
-    def test_a_wait_says_when_its_session_is_lost_and_the_next_one_opens_another(self, dsn: str, db: Database) -> None:
+    def test_a_wait_goes_on_over_another_session_when_the_server_ends_its_own(self, dsn: str, db: Database) -> None:
         async def main() -> bool:
             async with pgqueue.aio.connect(dsn) as client:
                 job = await client.launch("select 1")
-                waiting = asyncio.ensure_future(job.wait())
+                waiting = asyncio.ensure_future(job.wait(20))
+                for _ in range(2):
+                    await asyncio.sleep(0.2)
+                    assert sessions(db, "pgqueue waits") == 1
+                    db.execute(
+                        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                        " where application_name = 'pgqueue waits'"
+                    )
                 await asyncio.sleep(0.2)
+                assert not waiting.done()
+                await job.cancel()
+                return await waiting
+
+        assert run(main())
+
+    def test_a_wait_says_when_no_session_can_be_opened(self, dsn: str, db: Database) -> None:
+        async def main() -> None:
+            async with pgqueue.aio.connect(dsn) as client:
+                job = await client.launch("select 1")
+                waiting = asyncio.ensure_future(job.wait(20))
+                await asyncio.sleep(0.2)
+                db.execute("alter role alice nologin")
                 db.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue waits'"
                 )
                 with pytest.raises(pgqueue.PgQueueError):
                     await waiting
-                return await job.wait(0.1)
 
-        assert run(main()) is False
+        run(main())
 
     def test_closing_the_client_ends_its_waits(self, dsn: str) -> None:
         async def main() -> None:

@@ -5,7 +5,7 @@ import pytest
 from pgqueue.worker.batch import BatchJob
 from tests.harness import eventually
 from tests.harness.executors import Executors
-from tests.harness.jobs import submit
+from tests.harness.jobs import hand_in, submit
 from tests.harness.people import fetch_value
 
 pytestmark = pytest.mark.every_server
@@ -89,11 +89,16 @@ def test_a_failed_job_is_tried_again(alice, owner, executors):
     assert (row["state"], row["attempts"]) == ("succeeded", 2)
 
 
-@pytest.mark.parametrize("statement", ["vacuum seen", "do $$begin insert into seen values ('do'); commit; end$$"])
-def test_what_cannot_run_in_a_function_is_handed_over(alice, owner, executors, statement):
-    owner.execute("alter table seen owner to alice")
+@pytest.mark.parametrize("function", ["submit", "launch"])
+@pytest.mark.parametrize(
+    "statement",
+    ["vacuum seen", "reindex table parted", "do $$begin insert into seen values ('do'); commit; end$$"],
+)
+def test_what_cannot_run_in_a_function_is_handed_over(alice, owner, executors, statement, function):
+    owner.execute("create table parted (n int primary key) partition by list (n)")
+    owner.execute("alter table parted owner to alice; alter table seen owner to alice")
 
-    row = submit(alice, statement).end()
+    row = hand_in(alice, function, statement).end()
 
     assert row["state"] == "succeeded"
     assert row["attempts"] == 1
@@ -325,23 +330,33 @@ def test_a_job_sees_its_traceparent_and_the_next_one_does_not(alice, owner, exec
 
 
 @pytest.mark.parametrize(
-    ("statement", "sqlstate"),
+    ("statement", "params", "sqlstate"),
     [
-        ("vacuum seen", "25001"),
-        ("commit", "0A000"),
-        ("set role alice", "42501"),
-        ("set transaction read only", "25006"),
+        ("vacuum seen", None, "25001"),
+        ("commit", None, "0A000"),
+        ("set role alice", None, "42501"),
+        ("set transaction read only", None, "25006"),
+        (";select $1", ["1"], "55000"),
+        ("insert into seen (word) values ('a;b' || $1)", ["1"], "55000"),
+        ("select 1", ["1"], "42P18"),
+        ("call nothing($1)", ["1"], "42601"),
+        ("/* c */ ; insert into seen (word) values ($1); selec 1", ["1"], "42601"),
     ],
 )
-def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(db, owner, executors, statement, sqlstate):
+def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(
+    db, owner, executors, statement, params, sqlstate
+):
     db.create_role("carol", options="nologin")
     owner.execute("set role carol")
-    job = submit(owner, statement)
+    job = submit(owner, statement, **({"params": params} if params else {}))
     owner.execute("reset role")
 
     row = job.end()
 
-    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, 1)
+    # SQL with a semicolon inside is refused before it runs.
+    runs = 0 if ";" in statement else 1
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, runs)
+    assert "log in" in (row["error_hint"] or "") or sqlstate == "42601"
 
 
 def test_a_name_that_looks_like_a_runners_is_the_jobs_own(db, owner, executors):

@@ -395,12 +395,21 @@ class TestLooking:
 
         assert "hint: Queues show what is in them to pgqueue_monitor" in capsys.readouterr().err
 
-    def test_to_pause_a_queue_that_nobody_knows_is_said_to_be_that(self, command: Command) -> None:
-        unknown = "; no message and no worker knows this queue yet\n"
-
-        assert command("resume", "defualt") == f"queue defualt was not paused{unknown}"
-        assert command("pause", "defualt") == f"queue defualt paused{unknown}"
-        assert command("pause", "defualt") == "queue defualt was paused already\n"
+    def test_a_notice_of_the_server_about_a_queue_that_nobody_knows_is_on_standard_error(
+        self, command: Command, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for arguments, output, notice in (
+            (["resume", "defualt"], "queue defualt was not paused\n", 'queue "defualt" is not known'),
+            (["pause", "defualt"], "queue defualt paused\n", 'no message and no worker knows queue "defualt" yet'),
+            (["pause", "defualt"], "queue defualt was paused already\n", None),
+        ):
+            assert run(arguments) == 0
+            told = capsys.readouterr()
+            assert told.out == output
+            assert f"pgqueue: notice: {notice}\nhint: " in told.err if notice else told.err == ""
+        run(["resume", "defualt", "--json"])
+        assert json.loads(capsys.readouterr().out) == {"queue": "defualt", "changed": True, "known": True}
+        command("pause", "defualt")
         assert command("resume", "defualt") == "queue defualt resumed\n"
 
     def test_a_paused_queue_hands_nothing_out_until_it_is_resumed(self, command: Command, worker: Claimant) -> None:

@@ -146,3 +146,25 @@ def test_a_fan_in_ends_once_though_its_workers_are_killed(
     assert sorted(labels(db)) == sorted([*map(str, range(1, count + 1)), "all", "end"])
     assert fetch_value(alice, "select count(*) from pgqueue.jobs where ended_at is null") == 0
     assert db.fetch_value("select count(*) from pgqueue.dependency") == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "mode", "ends"), [("select 1", "cancel", "succeeded"), ("select 1 / 0", "cancel", "canceled")]
+)
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_what_waits_for_a_job_with_an_old_snapshot_does_not_wait_for_the_upkeep(
+    db: Database, client: pgqueue.Client, executors: Executors, statement: str, mode: str, ends: str, isolation: str
+) -> None:
+    # No worker does any upkeep here.
+    db.execute(f"alter role alice set default_transaction_isolation = '{isolation}'")
+    with psycopg.connect(db.dsn_for("alice"), autocommit=True) as alice:
+        handle = alice.execute(
+            "select h::text from pgqueue.submit(%s) h", [f"set transaction isolation level {isolation}; {statement}"]
+        ).fetchone()
+        assert handle is not None
+        child = alice.execute(
+            "select (pgqueue.submit('select 2', after => array[%s]::pgqueue.handle[], on_parent_failure => %s)).id",
+            [handle[0], mode],
+        ).fetchone()
+        assert child is not None
+        eventually(lambda: db.fetch_value("select state::text from pgqueue.jobs where id = %s", [child[0]]) == ends)

@@ -271,7 +271,13 @@ def claim_for_nobody() -> Any:
         return (
             yield (
                 "ack_and_claim",
-                {"worker_id": -1, "ids": [], "tokens": [], "demand": '[{"kind": "task", "queues": ["q"], "room": 1}]'},
+                {
+                    "worker_id": -1,
+                    "ids": [],
+                    "tokens": [],
+                    "failed": [],
+                    "demand": '[{"kind": "task", "queues": ["q"], "room": 1}]',
+                },
             )
         )
     except psycopg.Error as failure:

@@ -73,6 +73,20 @@ def test_a_job_that_fails_is_rolled_back_alone_and_says_all_that_it_says_by_itse
     assert (rows[2][0], rows[2][-1]) == ("42601", 1)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    ["raise exception using errcode = '40001'", "raise exception using errcode = '53400'", "assert false"],
+)
+def test_a_job_that_raises_an_error_of_no_single_job_itself_breaks_up_no_group(alice, owner, fault):
+    owner.execute("create sequence public.runs; grant all on public.runs to alice")
+    counted = "select nextval('public.runs')"
+
+    states = run(alice, counted, counted, f"do $$ begin {fault}; end $$", counted)
+
+    assert states == ["succeeded", "succeeded", "failed", "succeeded"]
+    assert fetch_value(owner, "select last_value from public.runs") == 3
+
+
 def test_what_a_group_changes_fails_no_job(alice, owner):
     owner.execute("create table public.times (at timestamptz primary key); grant all on public.times to alice")
 

@@ -151,13 +151,20 @@ class TestCommands:
 
         retried = json.loads(command("retry", str(first.id), str(second.handle), "--json"))
         assert (retried["retried"], [job["id"] for job in retried["jobs"]]) == (2, [first.id, second.id])
-        assert command("retry", str(third.id), "--dry-run") == "would have retried 1 job\n"
+        for act, done in (("retry", "retried"), ("discard", "discarded")):
+            assert command(act, str(third.id), "--dry-run") == f"would have {done} 1 job\n"
+            assert "is not known" in command(act, "999999", "--dry-run", fails=1)
+            assert "was retried as job" in command(act, str(first.id), "--dry-run", fails=1)
+            assert "cookie mismatch" in command(act, f"{third.id}:1", "--dry-run", fails=1)
+        assert "is not known" in command("cancel", "999999", "--dry-run", fails=1)
+        assert command("cancel", str(first.id), "--dry-run") == "would have canceled 0 jobs\n"
         assert command("discard", str(third.id)) == f"job {third.id}: discarded\n"
         assert "is gone" in command("retry", str(third.id), fails=1)
         ids = [str(job["retried_as"]) for job in retried["jobs"]]
         assert json.loads(command("cancel", *ids, "--dry-run", "--json")) == {
             "canceled": 2,
             "dry_run": True,
+            "jobs": [{"id": int(number), "canceled": True} for number in ids],
             "notices": [],
         }
         assert command("cancel", *ids) == "".join(f"job {number}: canceled\n" for number in ids)

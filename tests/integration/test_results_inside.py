@@ -7,6 +7,7 @@ import pytest
 from pgqueue.worker import executor
 from pgqueue.worker.running.result_buffer import read_record
 from pgqueue.worker.running.result_transaction import ResultTransaction
+from pgqueue.worker.watched_run import WatchedRun
 from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_one, fetch_value, refused
@@ -264,6 +265,9 @@ def test_a_nologin_role_keeps_results_with_the_workers_login_alone(alice, owner,
     ("statement", "sqlstate", "message"),
     [
         ("select 1; select 2", "55000", "may not log in"),
+        ("selec 1", "42601", 'syntax error at or near "selec"'),
+        ("select 1; selec 1", "42601", 'syntax error at or near "selec"'),
+        ("select 'x", "42601", "unterminated quoted string"),
         ("vacuum", "55000", "may not log in"),
         ("select session_user", "55000", "may not log in"),
         ("select 1 / 0", "22012", "division by zero"),
@@ -279,6 +283,23 @@ def test_what_a_nologin_role_cannot_keep_fails_and_does_not_wait(alice, owner, s
 
     assert (row["state"], row["sqlstate"]) == ("failed", sqlstate)
     assert message in row["error"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "settings", "detail"),
+    [
+        ("select " + "1 + " * 6000 + "1", "", "at most 16384 are examined"),
+        ("select '\\'", "set standard_conforming_strings = off", 'the setting "standard_conforming_strings"'),
+    ],
+)
+def test_what_cannot_be_examined_for_a_nologin_role_says_why(alice, owner, statement, settings, detail):
+    owner.execute("alter role alice nologin")
+    alice.execute(settings or "select")
+
+    row = launch(alice, statement).end()
+
+    assert (row["sqlstate"], "may not log in" in row["error"]) == ("55000", True)
+    assert detail in row["error_detail"]
 
 
 def test_a_nologin_role_without_a_runner_is_refused_at_once(db, alice, owner):
@@ -442,7 +463,7 @@ def test_an_executor_that_fails_in_an_open_transaction_gives_the_job_back(alice,
         raise RuntimeError("a fault of the worker")
 
     monkeypatch.setattr(ResultTransaction, "_complete", fail)
-    monkeypatch.setattr(executor.Executor, "_fail", fail)
+    monkeypatch.setattr(WatchedRun, "fail", fail)
 
     job = launch(alice, "select 1")
 

@@ -210,7 +210,7 @@ def test_a_failure_has_the_servers_report_and_calls_the_errback_and_not_the_next
 def test_a_part_that_fails_fails_its_chord(app: Celery, work: StartWorker) -> None:
     work()
 
-    result = chord([app.tasks["add"].s(1), sql("select 1 / 0")], app.tasks["total"].s(), app=app)()
+    result = chord([app.tasks["add"].s(1), sql("select 1 / 0")], app.tasks["collect"].s(), app=app)()
 
     with pytest.raises(ChordError, match="division by zero"):
         app.AsyncResult(result.id).get(timeout=30)
@@ -461,3 +461,38 @@ def test_expired_steps_are_revoked(app: Celery, db: Database, work: StartWorker)
     with pytest.raises(TaskRevokedError):
         result.get(timeout=30)
     assert db.execute("select * from ledger") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_chord", [False, True])
+def test_a_role_that_knows_the_id_of_an_sql_step_forges_no_outcome_of_it(
+    db: Database, app: Celery, make: MakeApp, work: StartWorker, in_chord: bool
+) -> None:
+    worker = work()
+    db.create_role("bob")
+    bob = make("bob")
+    with psycopg.connect(db.dsn_for("alice")) as alice:
+        alice.execute("lock table ledger in access exclusive mode")
+        step = sql("select count(*) + 7 from ledger", result="scalar")
+        if in_chord:
+            waits = chord([step, app.tasks["add"].s(1, 2)], app.tasks["collect"].s(), app=app)()
+            member = waits.parent.results[0]
+            headers: dict[str, Any] = {"chord": app.tasks["collect"].s(), "group_id": waits.parent.id}
+        else:
+            waits = member = chain(step, app=app)()
+            headers = {}
+        eventually(lambda: db.fetch_value("select count(*) from pgqueue.jobs where state = 'running'") == 1)
+
+        outcome = {"state": "SUCCESS", "value": 666, "seal": "x:bob"}
+        for forged in ({"pgqueue_outcome": outcome}, {}):
+            bob.send_task("pgqueue.sql", task_id=member.id, headers=forged, **headers)
+        eventually(lambda: db.fetch_value("select count(*) from pgqueue.message where kind = 'task'") == 0)
+        assert (
+            db.fetch_value(
+                "select count(*) from pgqueue.task_result where task_id = %s and state <> 'STARTED'", [member.id]
+            )
+            == 0
+        )
+
+    assert waits.get(timeout=30) == ([7, 3] if in_chord else 7)
+    assert "names an outcome" in worker.read_log()

@@ -387,3 +387,8 @@ class TestSql:
             way_in(alice, "select pgqueue.send_task('shop.t')", traceparent=TRACE).end()
 
         assert self.carried(owner) == [TRACE, TRACE]
+
+
+@pytest.mark.parametrize("text", ["", "zz", "00-1-2-zz", TRACE[:-2] + "zz", TRACE + "01"])
+def test_a_text_that_a_role_has_written_and_that_is_no_traceparent_stops_no_worker(text: str) -> None:
+    assert not tracing.is_sampled(text)

@@ -11,6 +11,7 @@ from pgqueue.worker import batch_monitor
 from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_lane import BatchRunner
 from pgqueue.worker.context import WorkerContext
+from pgqueue.worker.executor_session import ExecutorSession
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
@@ -27,10 +28,15 @@ def context(db, worker):
 
 
 @pytest.fixture
-def runner(context):
-    made = BatchRunner("pgqueue executor 1", context, lambda *_told: None)
+def kept(context):
+    made = ExecutorSession("pgqueue executor 1", context.credentials)
     yield made
-    made.close_session()
+    made.close()
+
+
+@pytest.fixture
+def runner(context, kept):
+    return BatchRunner("pgqueue executor 1", context, kept, lambda *_told: None)
 
 
 def claim(alice, worker, *statements):
@@ -79,7 +85,7 @@ def test_a_session_that_is_ended_counts_for_the_job_that_ran_and_for_no_other(
     assert owner.execute(left).fetchall() == ([] if is_last_time else [("ready", 0, 0, 1)])
 
 
-def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, runner, in_background):
+def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, kept, runner, in_background):
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")
     # Whatever the job calls its session.
@@ -89,7 +95,7 @@ def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, runner
     run = in_background(runner.run, chunk)
     waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
     [(pid,)] = eventually(lambda: db.execute(waiting))
-    with cut_off(runner._session._connection):
+    with cut_off(kept._session._connection):
         eventually(lambda: db.execute(waiting) not in ([], [(pid,)]), what="the job waits in another session")
         assert not db.execute("select from pg_stat_activity where pid = %s", [pid])
         owner.execute("commit")

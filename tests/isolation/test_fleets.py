@@ -6,6 +6,9 @@ unique index, two takeovers in the row: the second waits, then sees the first's 
 
 import threading
 
+import psycopg
+import pytest
+
 from tests.sql.test_fleets import A, B, host, pass_by, report
 
 __all__ = ["host"]
@@ -48,3 +51,17 @@ def test_a_host_that_reports_again_while_another_takes_over_keeps_it(db, owner, 
     assert report(host, instance=A)[0][0] is True
 
     assert _meet(db, host, B) is False
+
+
+@pytest.mark.slow
+def test_a_report_waits_for_a_session_that_holds_its_row_for_two_seconds_at_most(db, host):
+    report(host)
+    holder = db.connect(db.worker_role())
+    holder.execute("begin")
+    report(holder)
+
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        report(host)
+    holder.execute("rollback")
+
+    assert report(host)[0][0] is True

@@ -14,6 +14,7 @@ from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_lane import BatchRunner
 from pgqueue.worker.batch_monitor import BatchMonitor
 from pgqueue.worker.context import WorkerContext
+from pgqueue.worker.executor_session import ExecutorSession
 from pgqueue.worker.running.error_fields import ConnectionLost
 from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant, terminate
@@ -44,14 +45,20 @@ def context(db, worker):
 
 
 @pytest.fixture
-def runner(alice, owner, worker, context):
+def kept(context):
+    made = ExecutorSession("pgqueue executor 1", context.credentials)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runner(alice, owner, worker, context, kept):
     """An executor that has run jobs before: to plan them for the first time takes longer than a group may."""
-    made = BatchRunner("pgqueue executor 1", context, lambda *_told: None)
+    made = BatchRunner("pgqueue executor 1", context, kept, lambda *_told: None)
     enqueue(alice, *[f"lock table public.door; {insert('warm')}"] * 4)
     made.run(chunk_of(worker))
     owner.execute("delete from pgqueue.history; delete from public.seen")
-    yield made
-    made.close_session()
+    return made
 
 
 @pytest.fixture
@@ -244,10 +251,10 @@ def test_a_job_that_ends_each_session_it_runs_in_is_found_and_fails_alone(db, al
     assert fetch_value(alice, ATTEMPTS) == [1, 1, 1]
 
 
-def test_an_answer_that_is_lost_after_the_commit_repeats_no_job(db, alice, owner, worker, runner, monkeypatch):
+def test_an_answer_that_is_lost_after_the_commit_repeats_no_job(alice, owner, worker, kept, runner, monkeypatch):
     enqueue(alice, insert("a"), insert("b"))
     chunk = chunk_of(worker)
-    session = runner._get_session()
+    session = kept.open()
     call = session.call_named
 
     def lose(*args, **params):

@@ -12,7 +12,8 @@ from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused
 
 START = "select pgqueue._start_sql_task(%s, %s, %s, %s)"
-TELL = "select pgqueue._tell_sql_task(%s)"
+TELL = "select pgqueue._tell_sql_task('t', %s, %s)"
+REFUSE = "select pgqueue._refuse_sql_task('t', %s)"
 REVOKE = "select pgqueue._revoke_sql_tasks(array['t'], %s)"
 OUTCOME = "select payload #> '{headers,pgqueue_outcome}' from pgqueue.message where kind = 'task'"
 JOBS = "select count(*) from pgqueue.message where kind = 'job'"
@@ -81,7 +82,8 @@ def test_the_outcome_is_sent_with_the_end_of_the_job_and_not_before(db, alice, o
 
     assert owner.execute(OUTCOME).fetchall() == []
     assert worker.run(claim) == "succeeded"
-    assert fetch_value(owner, OUTCOME) == {"state": "SUCCESS", "value": 7}
+    outcome = fetch_value(owner, OUTCOME)
+    assert (outcome["state"], outcome["value"]) == ("SUCCESS", 7)
     assert fetch_value(owner, "select count(*) from pgqueue.result") == 0
     assert fetch_value(session, START, [message.id, message.token, seal(alice), None]) == "gone"
 
@@ -99,28 +101,63 @@ def test_a_run_whose_end_is_rolled_back_leaves_no_outcome_and_the_next_run_sends
     assert (outcome["state"], outcome["error"]["sqlstate"]) == ("FAILURE", "22012")
 
 
-def test_of_two_workers_that_tell_celery_the_outcome_the_second_learns_that_it_was_told(db, owner, in_background):
+@pytest.fixture
+def sealed(db, alice, owner, worker, message):
+    """The seal of the outcome of the task `t`, whose job has ended."""
+    session = db.connect(db.worker_role())
+    fetch_value(session, START, [message.id, message.token, seal(alice), None])
+    worker.ack(message)
+    assert worker.run(worker.claim_one("celery")) == "succeeded"
+    return fetch_value(owner, OUTCOME)["seal"]
+
+
+def test_of_two_workers_that_tell_celery_the_outcome_the_second_learns_that_it_was_told(
+    db, owner, sealed, in_background
+):
     first, second = db.connect(db.worker_role()), db.connect(db.worker_role())
 
     first.execute("begin")
-    assert fetch_value(first, TELL, ["t"]) is True
-    late = in_background(fetch_value, second, TELL, ["t"])
+    assert fetch_value(first, TELL, [sealed, False]) == "told"
+    late = in_background(fetch_value, second, TELL, [sealed, False])
     wait_until_blocked(owner, second.info.backend_pid)
     first.execute("commit")
 
-    assert late.result(timeout=10) is False
+    assert late.result(timeout=10) == "known"
+    # A chord counts each member once, so its member is told again.
+    assert fetch_value(second, TELL, [sealed, True]) == "told"
 
 
-def test_if_the_first_cannot_commit_the_second_tells_it(db, owner, in_background):
+def test_if_the_first_cannot_commit_the_second_tells_it(db, owner, sealed, in_background):
     first, second = db.connect(db.worker_role()), db.connect(db.worker_role())
 
     first.execute("begin")
-    fetch_value(first, TELL, ["t"])
-    late = in_background(fetch_value, second, TELL, ["t"])
+    fetch_value(first, TELL, [sealed, False])
+    late = in_background(fetch_value, second, TELL, [sealed, False])
     wait_until_blocked(owner, second.info.backend_pid)
     first.execute("rollback")
 
-    assert late.result(timeout=10) is True
+    assert late.result(timeout=10) == "told"
+
+
+def test_an_outcome_is_told_also_when_the_task_is_forgotten(db, owner, sealed):
+    owner.execute("delete from pgqueue.sql_task")
+
+    assert fetch_value(db.connect(db.worker_role()), TELL, [sealed, False]) == "told"
+
+
+@pytest.mark.parametrize("is_counted", [False, True])
+def test_a_refused_step_is_told_once_and_a_copy_of_a_step_that_has_a_job_is_not(
+    db, alice, owner, worker, message, is_counted
+):
+    session = db.connect(db.worker_role())
+
+    assert fetch_value(session, REFUSE, [is_counted]) == "told"
+    assert fetch_value(session, REFUSE, [is_counted]) == ("told" if is_counted else "known")
+
+    owner.execute("delete from pgqueue.sql_task")
+    fetch_value(session, START, [message.id, message.token, seal(alice), None])
+    assert fetch_value(session, REFUSE, [is_counted]) == "known"
+    assert fetch_value(owner, "select told_at from pgqueue.sql_task") is None
 
 
 @pytest.mark.parametrize("terminate", [False, True])
@@ -166,7 +203,10 @@ def test_a_role_that_is_not_enrolled_any_more_has_no_seals(db, alice, owner, wor
 def test_users_cannot_use_what_workers_use(alice):
     for call in (
         "_start_sql_task(1, 1, '{}', null)",
-        "_tell_sql_task('t')",
+        "_tell_sql_task('t', 's', true)",
+        "_refuse_sql_task('t', true)",
+        "_outcome_seal('k', 't')",
+        "_is_sealed_outcome('t', 's')",
         "_revoke_sql_tasks('{t}', true)",
         "_sealed_by('{}')",
     ):

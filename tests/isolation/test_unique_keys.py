@@ -1,6 +1,7 @@
 """Sessions that submit with one unique key at once, and workers that claim meanwhile."""
 
 import contextlib
+import random
 import threading
 
 import psycopg
@@ -193,6 +194,79 @@ def try_enqueue_key(session, key):
         return error.sqlstate
     session.execute("commit")
     return None
+
+
+def enqueue_set(session, mode, keys):
+    statements = "array(select 'select ' || n from generate_series(1, %s) n)"
+    call = f"select * from pgqueue.enqueue_many({statements}, unique_keys => %s, on_conflict => %s)"
+    return session.execute(call, [len(keys), keys, mode]).fetchall()
+
+
+@pytest.mark.parametrize("mode", ["keep", "replace", "debounce"])
+def test_two_sets_with_their_keys_in_opposite_order_wait_and_are_no_deadlock(db, alice, owner, in_background, mode):
+    """A third session holds the key in the middle: both have then locked what they lock before that."""
+    keys = ["a", "b", "c", "d", "e"]
+    upward, downward = db.connect("alice"), db.connect("alice")
+    alice.execute("begin")
+    held = enqueue(alice, "keep", key="c")
+    first = in_background(enqueue_set, upward, mode, keys)
+    wait_until_blocked(owner, upward.info.backend_pid)
+    second = in_background(enqueue_set, downward, mode, keys[::-1])
+    wait_until_blocked(owner, downward.info.backend_pid)
+
+    alice.execute("commit")
+
+    assert first.result() == second.result()[::-1]
+    assert first.result()[2] == held
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 5
+
+
+def test_sets_with_the_same_keys_in_any_order_leave_one_job_for_each_key(db, alice, owner):
+    """Some keys are new in each round, some have a job that waits, and some are those that upkeep deletes meanwhile."""
+    sessions = [db.connect("alice") for _ in range(4)]
+    barrier = threading.Barrier(len(sessions) + 1)
+    errors = []
+
+    def submit(n):
+        order = random.Random(n)
+        for each in range(12):
+            keys = [f"{each // 2} {key}" for key in range(40)] * 2
+            order.shuffle(keys)
+            barrier.wait()
+            try:
+                enqueue_set(sessions[n], MODES[n % 3], keys)
+            except psycopg.Error as error:
+                errors.append(error.sqlstate)
+
+    def keep_up():
+        for _ in range(12):
+            barrier.wait()
+            owner.execute(
+                "delete from pgqueue.message where id in (select id from pgqueue.message where id % 3 = 0 for update skip locked)"
+            )
+            owner.execute("select pgqueue._forget_keys()")
+
+    run_all([*(lambda n=n: submit(n) for n in range(len(sessions))), keep_up])
+
+    assert errors == []
+    assert fetch_value(owner, "select count(*) - count(distinct unique_key) from pgqueue.message") == 0
+    lost = "select from pgqueue.message m where not exists (select from pgqueue.unique_hold h where h.message_id = m.id and h.unique_key = m.unique_key)"
+    assert owner.execute(lost).fetchall() == []
+
+
+def test_a_set_that_replaces_what_a_claim_is_taking_queues_a_job_beside_it(db, alice, owner, worker, in_background):
+    first = enqueue_set(alice, "keep", ["a", "b"])
+    claiming = db.connect()
+    claiming.execute("begin")
+    claim = "update pgqueue.message set state = 'claimed', token = 1, worker_id = %s where unique_key = 'a'"
+    claiming.execute(claim, [worker.id])
+
+    second = in_background(enqueue_set, alice, "replace", ["a", "b"])
+    eventually(lambda: owner.execute("select from pg_stat_activity where wait_event = 'PgSleep'").fetchall())
+    claiming.execute("commit")
+
+    assert [new == old for new, old in zip(second.result(), first, strict=True)] == [False, True]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 3
 
 
 def test_upkeep_and_a_submission_of_a_free_key(db, alice, owner, worker, in_background):

@@ -22,6 +22,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "installation installation_facts: then format('grant create on database %I to %I', current_database(), current_user) end,",
         "installation installation_facts: then format('grant usage on foreign data wrapper dblink_fdw to %I', current_user) end,",
         "installation installation_facts: then format('grant usage on schema %s to %I', e.extnamespace::regnamespace, current_user) end,",
+        "batch_lane _settle_run: error := jsonb_build_object('hint', format('Role %s may not log in, so its jobs run inside a function, where this cannot be done.', m.submitter::regrole)) || jsonb_strip_nulls(error);",
         "unique_keys _check_key: raise exception '% needs a unique key', case when unique_for is not null then 'unique_for' else format('on_conflict \"%s\"', on_conflict) end",
         "unique_keys _refuse_taken: else format('The key is free at %s%s.', pgqueue._utc_text(held.free_at), case when is_live then ', and not before that has ended' else '' end) end;",
         "unique_keys _refuse_taken: raise exception 'unique key \"%\" is taken by %', unique_key, case when held.task_id is null then concat('job ', held.message_id) else format('task \"%s\"', held.task_id) end",
@@ -242,7 +243,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         'testing/server.py: run(self._session, "drop_login", parts={"role": sql.Identifier(f"pgqueue_{kind}_{oid}")})',
     ),
     "It is the job, in a session of its submitter; values are parameters.": (
-        "worker/running/statement_exchange.py: [answer] = self._wait(generators.execute(pgconn))",
+        "worker/running/statement_exchange.py: answers: list[PGresult] = self._wait(generators.execute(pgconn))",
         'worker/running/statement_exchange.py: pgconn.send_prepare(b"", text.encode(self.encoding))',
         "worker/running/statement_exchange.py: pgconn.send_query_params(text, values, param_types=types)",
     ),

@@ -93,7 +93,7 @@ WORKERS_ONLY = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
-    "_start_sql_task", "_tell_sql_task", "_revoke_sql_tasks",
+    "_start_sql_task", "_tell_sql_task", "_refuse_sql_task", "_needs_top_level", "_check_dependencies", "_revoke_sql_tasks",
     "_relay_queues", "_has_ready_job", "_note_receipts",
 }  # fmt: skip
 NOBODYS = {
@@ -110,14 +110,14 @@ NOBODYS = {
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
-    "_write_end", "_release_dependant", "_settle_child", "_cancel_dependants", "_settle_dependants", "_is_own_row", "_find_parents",
-    "_check_dependencies", "_open_batch", "_end_batch_if_done", "_settle_batch", "_forget_batches", "_make_batch",
+    "_write_end", "_release_dependant", "_settle_child", "_cancel_dependants", "_settle_dependants", "_lock_with_dependants", "_cancel_waiting", "_is_own_row", "_find_parents",
+    "_open_batch", "_end_batch_if_done", "_settle_batch", "_forget_batches", "_make_batch",
     "_claim_limited", "_take_turns", "_limit_turns", "_make_counts", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet", "_check_relay", "_forget_receipts",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
-    "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
+    "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_find_key_owner", "_keyed_jobs", "_taken_keys", "_lock_keys", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
     "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
-    "_step_digest", "_sealed_by", "_step_options", "_step_params", "_check_step", "_seal_step", "_end_sql_task", "_fail_sql_task", "_json_value", "_sql_task_value", "_complete_sql_task", "_forget_sql_tasks",
+    "_step_digest", "_sealed_by", "_outcome_seal", "_is_sealed_outcome", "_runner_step", "_tell_of_snapshot", "_step_options", "_step_params", "_check_step", "_seal_step", "_end_sql_task", "_fail_sql_task", "_json_value", "_sql_task_value", "_complete_sql_task", "_forget_sql_tasks",
 }  # fmt: skip
 
 
@@ -270,6 +270,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("job_change",),
         ("job_order",),
         ("keyed_outbox",),
+        ("keyed_set",),
         ("limiting",),
         ("schedule_order",),
         ("stats",),
@@ -408,6 +409,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.job_change", "INSERT"),
         ("pgqueue.job_order", "INSERT"),
         ("pgqueue.keyed_outbox", "INSERT"),
+        ("pgqueue.keyed_set", "INSERT"),
         ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),

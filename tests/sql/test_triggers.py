@@ -539,3 +539,85 @@ def test_bad_options_of_a_trigger_are_refused(alice, item, referencing, options,
     error = refused(alice, "insert into shop.item (id) values (1)")
 
     assert (error.sqlstate, error.diag.message_primary) == ("22023", message)
+
+
+# Batches, and jobs to wait for
+
+MADE = "select array_agg(state::text order by id) from pgqueue.message"
+
+
+def make_batch(session):
+    return fetch_value(session, "select pgqueue.batch()")
+
+
+def total(session, batch):
+    return fetch_value(session, "select total from pgqueue.batches where id = %s", [batch])
+
+
+@pytest.mark.parametrize("kind", ["'sql', 'select $1'", "'task', 'shop.place'"])
+@pytest.mark.parametrize("level", ["row", "statement"])
+def test_what_a_trigger_enqueues_is_in_the_batch_of_its_argument_or_of_its_row(alice, item, kind, level):
+    one, two = make_batch(alice), make_batch(alice)
+    referencing = "" if level == "row" else "referencing new table as added "
+    for name, option in (("a", f"batch={one}"), ("b", "batch_column=id")):
+        alice.execute(
+            f"create trigger {name} after insert on shop.item {referencing}for each {level}"
+            f" execute function pgqueue.enqueue_trigger({kind}, 'id', '{option}')"
+        )
+
+    alice.execute("insert into shop.item (id) values (%s), (%s), (null)", [two, two])
+
+    assert (total(alice, one), total(alice, two)) == (3, 2)
+
+
+@pytest.mark.parametrize("kind", ["'sql', 'select $1'", "'task', 'shop.place'"])
+@pytest.mark.parametrize("level", ["row", "statement"])
+@pytest.mark.parametrize("form", ["jsonb", "bigint", "text", "pgqueue.handle", "pgqueue.handle[]"])
+def test_what_a_trigger_enqueues_waits_for_the_jobs_that_its_row_names(owner, alice, item, kind, level, form):
+    parent = fetch_value(alice, "select to_jsonb(h)::text from pgqueue.enqueue('select 1') h")
+    fields = json.loads(parent)
+    value = {
+        "jsonb": parent,
+        "bigint": fields["id"],
+        "text": f"{fields['id']}:{fields['cookie']}",
+        "pgqueue.handle": f"({fields['id']},{fields['cookie']})",
+        "pgqueue.handle[]": f'{{"({fields["id"]},{fields["cookie"]})"}}',
+    }[form]
+    alice.execute(f"alter table shop.item add parents {form}")
+    referencing = "" if level == "row" else "referencing new table as added "
+    alice.execute(
+        f"create trigger fire after insert on shop.item {referencing}for each {level}"
+        f" execute function pgqueue.enqueue_trigger({kind}, 'id', 'after_column=parents', 'on_parent_failure=run')"
+    )
+
+    alice.execute(f"insert into shop.item (id, parents) values (1, %s::{form}), (2, null)", [value])
+
+    assert fetch_value(owner, MADE) == ["ready", "waiting", "ready"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("'after=1:2'", "jobs that do not exist when the trigger is created"),
+        ("'on_parent_failure=run'", "needs after_column"),
+        ("'batch=1', 'batch_column=id'", "both batch and batch_column"),
+        ("'batch=x'", "invalid input syntax"),
+        ("'batch=0'", "batch 0 is not known"),
+        ("'after_column=none'", "does not exist"),
+        ("'after_column=name'", "has no handle"),
+        ("'after_column=id', 'on_parent_failure=x'", "is not known"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sql", "task"])
+def test_what_a_trigger_cannot_wait_for_or_add_to_is_refused(alice, item, kind, options, words):
+    make_trigger(alice, f"'{kind}', 'select 1', 'id', {options}")
+
+    error = refused(alice, "insert into shop.item (id, name) values (0, 'no job')")
+
+    assert words in error.diag.message_primary, str(error)
+
+
+def test_a_statement_trigger_without_rows_has_no_column_of_handles(alice, item):
+    make_trigger(alice, "'sql', 'select 1', '', 'after_column=id'", level="statement")
+
+    assert "has no row" in refused(alice, "insert into shop.item (id) values (1)").diag.message_primary

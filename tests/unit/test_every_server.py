@@ -1,4 +1,4 @@
-"""Which tests `--also-pg-bin` runs on a second server: those that depend on its version."""
+"""Which tests `--also-pg-bin` runs on a second server, those that depend on its version; and which command of make runs which."""
 
 import subprocess
 import sys
@@ -35,3 +35,14 @@ def test_a_second_server_has_the_suites_of_sql_and_what_is_marked() -> None:
     files_there = {name.partition("::")[0] for name in found if "-1]" in name or "-1-" in name}
     assert files_there == {"tests/sql/test_progress.py", "tests/integration/test_job_notices.py"}
     assert any("test_terminals" in name for name in found)
+
+
+def test_the_three_parts_of_the_suite_have_each_test_once() -> None:
+    """`make test`, `make test-slow` and `make test-older` give these options."""
+    files = ("tests/sql/test_loopback.py", "tests/integration/test_cli.py", "tests/unit/test_every_server.py")
+    parts = [collect(*options, *files) for options in (("-m", "not slow"), ("-m", "slow"), ("--only-also",))]
+
+    # The first two run without other servers.
+    first = [name for part in parts[:2] for name in part if "-1]" not in name and "-1-" not in name]
+    assert sorted([*first, *parts[2]]) == sorted(collect(*files))
+    assert all(parts)

@@ -8,7 +8,6 @@ generator that waits, are sent as they come, so that workers begin with the firs
 from __future__ import annotations
 
 import functools
-import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -42,10 +41,10 @@ class GroupBatch:
     """Messages of the publishers that this thread or asyncio task uses in a block, in order.
 
     Args:
-        is_lazy: the tasks come from a generator.
+        lazy_since: when the first task was asked for (monotonic), if the tasks come from a generator.
     """
 
-    def __init__(self, retry_policy: Mapping[str, Any] | None, *, is_lazy: bool = False) -> None:
+    def __init__(self, retry_policy: Mapping[str, Any] | None, *, lazy_since: float | None = None) -> None:
         #: Threads and asyncio tasks that start inside a block still see it after its end.
         self.is_over = False
         self._retry_policy = retry_policy
@@ -53,8 +52,8 @@ class GroupBatch:
         #: The publisher for each database: any of its publishers can send.
         self._senders: dict[Database, PublishMany] = {}
         self._count = self._chars = 0
-        self._last_at = math.inf
-        self._is_lazy = is_lazy
+        # Celery takes several tasks from a generator before it publishes the first.
+        self._last_at = lazy_since
 
     def add(self, database: Database, publish_many: PublishMany, outgoing: OutgoingMessage) -> None:
         """Keep a message; send all kept messages when they are many, or this one has come late.
@@ -66,8 +65,10 @@ class GroupBatch:
         self._messages.setdefault(database, []).append(outgoing)
         self._count += 1
         self._chars += len(outgoing.message)
-        now = monotonic()
-        is_late, self._last_at = self._is_lazy and now > self._last_at + SLOW_SECONDS, now
+        is_late = False
+        if self._last_at is not None:
+            now = monotonic()
+            is_late, self._last_at = now > self._last_at + SLOW_SECONDS, now
         if is_late or self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
             self.send()
 
@@ -102,12 +103,12 @@ def current() -> GroupBatch | None:
 
 
 @contextmanager
-def gathered(retry_policy: Mapping[str, Any] | None, *, is_lazy: bool = False) -> Iterator[None]:
+def gathered(retry_policy: Mapping[str, Any] | None, *, lazy_since: float | None = None) -> Iterator[None]:
     """Send what is published inside at the end, or nothing if the block fails. A nested block joins the outer one."""
     if current() is not None:
         yield
         return
-    batch = GroupBatch(retry_policy, is_lazy=is_lazy)
+    batch = GroupBatch(retry_policy, lazy_since=lazy_since)
     token = _current.set(batch)
     try:
         yield
@@ -120,21 +121,25 @@ def gathered(retry_policy: Mapping[str, Any] | None, *, is_lazy: bool = False) -
 def batch_groups(celery_canvas: ModuleType) -> None:
     """Make Celery's groups publish in one statement. With another broker this changes nothing."""
     if hasattr(celery_canvas, "group"):
-        celery_canvas.group.apply_async = _batching(celery_canvas.group.apply_async)
+        for canvas in (celery_canvas.group, celery_canvas._chord):
+            canvas.apply_async = _batching(canvas.apply_async)
 
 
-def _batching(apply_async: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(apply_async)
-    def apply_async_batched(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _batching(publish: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(publish)
+    def publish_batched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # A chord asks the first tasks of its header for the application: a slow generator is known from here on.
+        begun_at = monotonic()
         conf = self.app.conf
         # A task that runs eagerly would wait for messages that are not sent yet.
         if conf.task_always_eager:
-            return apply_async(self, *args, **kwargs)
+            return publish(self, *args, **kwargs)
         does_retry = kwargs.get("retry", conf.task_publish_retry)
         policy = {**(conf.task_publish_retry_policy or {}), **(kwargs.get("retry_policy") or {})}
         # Another broker may return more.
         timing = {name: value for name, value in policy.items() if name in _TIMING}
-        with gathered(timing if does_retry else None, is_lazy=isinstance(self.tasks, _regen)):
-            return apply_async(self, *args, **kwargs)
+        is_lazy = isinstance(getattr(self.tasks, "tasks", self.tasks), _regen)
+        with gathered(timing if does_retry else None, lazy_since=begun_at if is_lazy else None):
+            return publish(self, *args, **kwargs)
 
-    return apply_async_batched
+    return publish_batched

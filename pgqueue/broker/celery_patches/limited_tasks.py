@@ -1,4 +1,4 @@
-"""Limits and unique keys need to know from Celery when a task has ended, and which keys a task declares.
+"""Limits, unique keys and batches need to know from Celery when a task has ended, and which keys a task declares.
 
 Celery acks most tasks when they begin, and says nothing to the transport when they end. It calls `task_ready` for each
 task that has ended in whatever way.
@@ -10,7 +10,7 @@ import functools
 from datetime import timedelta
 from typing import Any
 
-from ..envelope import UNIQUENESS_HEADERS
+from ..envelope import CLAIM_HEADER, UNIQUENESS_HEADERS
 from ..message import Message
 
 #: The headers that a task may declare, each as an attribute with a value or a function of its arguments.
@@ -24,11 +24,11 @@ def tell_ends(celery_worker_state: Any) -> None:
         return
 
     @functools.wraps(tell)
-    def task_ready(request: Any, *args: Any, **kwargs: Any) -> None:
-        tell(request, *args, **kwargs)
+    def task_ready(request: Any, successful: bool = False, **options: Any) -> None:
+        tell(request, successful, **options)
         message = getattr(request, "message", None)
         if isinstance(message, Message):
-            message.end()
+            message.end(successful)
 
     task_ready.tells_messages = True  # type: ignore[attr-defined]
     celery_worker_state.task_ready = task_ready
@@ -39,6 +39,8 @@ def add_keys(celery_app_amqp: Any) -> None:
 
     A key among the headers of a call has precedence.
     """
+    from celery._state import get_current_worker_task
+
     make = celery_app_amqp.AMQP.as_task_v2
     if hasattr(make, "adds_keys"):
         return
@@ -58,6 +60,12 @@ def add_keys(celery_app_amqp: Any) -> None:
                     break  # This call has no key, so what the task declares of its key does not apply.
             if value is not None:
                 message.headers[header] = value.total_seconds() if isinstance(value, timedelta) else value
+        running = get_current_worker_task()
+        if running is not None and running.request.id == task_id:
+            # A retry has the headers of the task that it continues. A task that replaces it has its id alone.
+            claim = (running.request.headers or {}).get(CLAIM_HEADER)
+            if claim is not None:
+                message.headers[CLAIM_HEADER] = claim
         return message
 
     as_task_v2.adds_keys = True  # type: ignore[attr-defined]

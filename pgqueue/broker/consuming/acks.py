@@ -38,6 +38,8 @@ class Acks:
         self._lock = threading.Lock()
         self._pending: list[str] = []
         self._early: list[str] = []
+        #: Those of the pending ones whose tasks have not succeeded.
+        self._failed: set[str] = set()
         #: When the oldest ack must be sent (monotonic).
         self.due_at = math.inf
 
@@ -55,9 +57,15 @@ class Acks:
         with self._lock:
             return set(self._pending)
 
-    def add(self, delivery_tag: str) -> None:
-        """Keep an ack for the next `flush`."""
+    def add(self, delivery_tag: str, *, has_failed: bool = False) -> None:
+        """Keep an ack for the next `flush`.
+
+        Args:
+            has_failed: it is of a task that has not succeeded.
+        """
         with self._lock:
+            if has_failed:
+                self._failed.add(delivery_tag)
             if delivery_tag in self._early:
                 self._early.remove(delivery_tag)
             self._pending.append(delivery_tag)
@@ -92,7 +100,7 @@ class Acks:
             psycopg.Error: the acks could not be sent, and are kept for the next flush.
         """
         with self.taken() as tags:
-            acked = settle(self._database, "ack", tags) if tags else 0
+            acked = settle(self._database, "ack", tags, failed=self.find_failed(tags)) if tags else 0
         self.check(tags, acked)
         return acked
 
@@ -108,6 +116,13 @@ class Acks:
                 self._pending = tags + self._pending
                 self.due_at = -math.inf if self._pending else math.inf
             raise
+        with self._lock:
+            self._failed.difference_update(tags)
+
+    def find_failed(self, tags: Sequence[str]) -> list[int]:
+        """Return the ids of those of the taken acks whose tasks have not succeeded."""
+        with self._lock:
+            return to_arrays([tag for tag in tags if tag in self._failed])[0]
 
     def check(self, tags: Sequence[str], acked: int) -> None:
         """Log a warning if acks came too late."""

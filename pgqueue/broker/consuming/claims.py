@@ -103,7 +103,7 @@ class Claims:
         """
         with self._reconcile_after_errors():
             rows = self._database.fetch(
-                "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
+                "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], failed=[], demand=demand
             )
         return self._read(rows[1:])
 
@@ -116,8 +116,17 @@ class Claims:
         """
         with acks.taken() as tags, self._reconcile_after_errors():
             ids, tokens = to_arrays(tags)
-            params = {"worker_id": self._owner.worker_id, "ids": ids, "tokens": tokens, "demand": demand}
-            rows = yield "ack_and_claim", params
+            failed = acks.find_failed(tags)
+            rows = yield (
+                "ack_and_claim",
+                {
+                    "worker_id": self._owner.worker_id,
+                    "ids": ids,
+                    "tokens": tokens,
+                    "failed": failed,
+                    "demand": demand,
+                },
+            )
         (acked, *_), *claims = rows
         acks.check(tags, acked)
         return self._read(claims)

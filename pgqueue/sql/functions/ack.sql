@@ -1,6 +1,6 @@
 -- The end of a claim: acknowledged, released, rejected, or lost.
 
-create or replace function pgqueue._ack(ids bigint[], tokens bigint[])
+create or replace function pgqueue._ack(ids bigint[], tokens bigint[], failed bigint[] default '{}')
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -11,16 +11,26 @@ create or replace function pgqueue._ack(ids bigint[], tokens bigint[])
 as $$
 declare
   acked int;
+  members bigint[];
 begin
-  delete from pgqueue.message m
-  using unnest(ids, tokens) done (id, token)
-  where m.id = done.id and m.token = done.token;
-  get diagnostics acked = row_count;
+  with gone as (
+    delete from pgqueue.message m
+    using unnest(ids, tokens) done (id, token)
+    where m.id = done.id and m.token = done.token
+    returning m.id, m.is_member
+  )
+  select count(*), array_agg(g.id) filter (where g.is_member) into acked, members from gone g;
+  if members is not null then
+    perform pgqueue._settle_members(array_agg(u.id), u.has_succeeded)
+    from (select e.id, e.id <> all (failed) as has_succeeded from unnest(members) e (id)) u
+    group by u.has_succeeded;
+  end if;
   return acked;
 end
 $$;
-comment on function pgqueue._ack(bigint[], bigint[]) is 'Deletes claimed messages. One whose token is no longer current is left alone';
-grant execute on function pgqueue._ack(bigint[], bigint[]) to pgqueue_worker, pgqueue_admin;
+comment on function pgqueue._ack(bigint[], bigint[], bigint[]) is
+  'Deletes claimed messages. One whose token is no longer current is left alone. failed: which of them are tasks that have not succeeded';
+grant execute on function pgqueue._ack(bigint[], bigint[], bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean)
   returns int
@@ -33,8 +43,10 @@ declare
   gone int;
 begin
   -- Celery acked them before they ran, so they are not delivered again.
-  delete from pgqueue.message m using unnest(ids, tokens) done (id, token) where m.id = done.id and m.token = done.token and m.acked;
-  get diagnostics gone = row_count;
+  with lost as (
+    delete from pgqueue.message m using unnest(ids, tokens) done (id, token) where m.id = done.id and m.token = done.token and m.acked returning m as message
+  )
+  select count(pgqueue._end_member(l.message, false)) into gone from lost l;
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token

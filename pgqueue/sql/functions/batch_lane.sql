@@ -113,6 +113,7 @@ as $$
 declare
   m pgqueue.message;
   called_at timestamptz := clock_timestamp() - run_seconds * interval '1 s';
+  is_moved boolean;
 begin
   -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
   if is_jobs then
@@ -122,12 +123,15 @@ begin
     order by c.n
     limit 1
     for update of q;
+    is_moved := pgqueue._needs_top_level(error, m.sql);
+    if is_moved and pgqueue._is_raised_in_run(error) and not pgqueue._may_log_in(m.submitter) then
+      -- The job would wait there forever, so its error ends it.
+      is_moved := false;
+      error := jsonb_build_object('hint', format('Role %s may not log in, so its jobs run inside a function, where this cannot be done.', m.submitter::regrole)) || jsonb_strip_nulls(error);
+    end if;
     if m.id is null then
       perform pgqueue._suspect_unclaimed(ids, error);
-    elsif pgqueue._needs_top_level(error, m.params)
-      -- A job of a role that may not log in would wait there forever: an error that it has raised itself ends it.
-      and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
-    then
+    elsif is_moved then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
@@ -178,37 +182,6 @@ begin
 end
 $$;
 comment on function pgqueue._without_runner(jsonb, text) is 'The error of a job, its context as it would be at the top level';
-
-create or replace function pgqueue._is_raised_in_run(error jsonb)
-  returns boolean
-  language sql immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job|snooze_job)[(]'
-$$;
-comment on function pgqueue._is_raised_in_run(jsonb) is 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
-
-create or replace function pgqueue._needs_top_level(error jsonb, params text[])
-  returns boolean
-  language sql immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select case error ->> 'sqlstate'
-    when '25001' then true  -- VACUUM and the like
-    when '2D000' then true  -- a CALL or DO that commits
-    when '25006' then true  -- it made its transaction read-only, or deferred more than once
-    when '55006' then true  -- or that with a temporary table
-    when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner: the job may have tables of such names.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'
-      or error ->> 'message' ~ E'\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M' and pgqueue._is_raised_in_run(error) is not true
-    when '42601' then params is not null  -- not a statement that can be prepared
-    when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
-    when 'PQ006' then true  -- its runner was changed
-    when '42P18' then params is not null  -- a parameter that it does not name
-    else false end
-$$;
-comment on function pgqueue._needs_top_level(jsonb, text[]) is 'Whether an error says that a statement cannot run inside a function';
 
 create or replace function pgqueue._runs(id bigint, token bigint, pid int)
   returns boolean

@@ -1,5 +1,5 @@
 -- after: message, job_options
--- Batches of jobs: made by a role, open while one of their jobs has not ended, ended by the transaction that ends the last one.
+-- Batches of jobs and tasks: made by a role, open while one of its members has not ended, ended by the transaction that ends the last one.
 
 create or replace view pgqueue.batch_order as
   select null::oid as role, null::text as label, null::text as on_success, null::text as on_failure, null::text as on_end, null::jsonb as settings, null::bigint as id
@@ -23,11 +23,8 @@ begin
   end loop;
   if octet_length(new.label) > 10000 then
     raise exception 'label has more than 10000 bytes' using errcode = '54000', hint = 'A label is a short name.';
-  elsif octet_length(new.settings::text) > 1000000 then
-    raise exception 'settings have more than 1 MB' using errcode = '54000', hint = 'Name fewer or shorter settings in pgqueue.inherit.';
-  elsif jsonb_path_exists(new.settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
-    raise exception 'settings have not the shape that workers rely on' using errcode = '22023', hint = 'Make the batch with pgqueue.batch.';
   end if;
+  perform pgqueue._check_settings(new.settings);
   perform pgqueue._require_quota(new.role);
   insert into pgqueue.batch (owner, label, on_success, on_failure, on_end, settings)
   values (new.role, new.label, new.on_success, new.on_failure, new.on_end, coalesce(new.settings, '{}'))
@@ -56,7 +53,7 @@ begin
 end
 $$;
 comment on function pgqueue.batch(text, text, text, text) is
-  'Makes a batch and returns its number, for the option batch of jobs. When its last job has ended, on_success is enqueued if all have succeeded, else on_failure, and on_end in both cases. Jobs are added in the transaction that makes it, or while one of its jobs has not ended';
+  'Makes a batch and returns its number, for the option batch of jobs and tasks. When its last member has ended, on_success is enqueued if all have succeeded, else on_failure, and on_end in both cases. Members are added in the transaction that makes it, or while one of them has not ended';
 grant execute on function pgqueue.batch(text, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue._open_batch(role oid, batch_id bigint)
@@ -161,10 +158,11 @@ create or replace view pgqueue.batches with (security_barrier) as
   select b.id, b.label, n.waiting + n.running + e.succeeded + e.failed as total, n.waiting, n.running, e.succeeded, e.failed, b.ended_at
   from pgqueue.batch b
   cross join lateral (
-    select count(*) filter (where a.id is null) as waiting, count(*) filter (where a.id is not null) as running
+    select count(*) filter (where r.runs is not true) as waiting, count(*) filter (where r.runs) as running
     from pgqueue.dependency d
     left join pgqueue.message m on m.id = d.parent
     left join pgqueue.activity a on a.id = m.id and a.token = m.token
+    cross join lateral (select a.id is not null or m.kind = 'task' and m.state = 'claimed' as runs) r
     where d.child = b.id
   ) n
   cross join lateral (
@@ -174,13 +172,13 @@ create or replace view pgqueue.batches with (security_barrier) as
   ) e
   where pg_has_role(b.owner, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
 comment on view pgqueue.batches is
-  'Batches of jobs, until they are older than retention. A role sees its own batches and those of roles that it is a member of';
+  'Batches of jobs and tasks, until they are older than retention. A role sees its own batches and those of roles that it is a member of';
 comment on column pgqueue.batches.id is 'The number of the batch';
 comment on column pgqueue.batches.label is 'The caller''s label, which its callbacks have, too; NULL: none';
-comment on column pgqueue.batches.total is 'How many jobs were added so far';
-comment on column pgqueue.batches.waiting is 'How many jobs have not begun, or are not shown as running yet';
-comment on column pgqueue.batches.running is 'How many jobs run';
-comment on column pgqueue.batches.succeeded is 'How many jobs have succeeded';
-comment on column pgqueue.batches.failed is 'How many jobs have ended without success: failed, canceled or expired';
-comment on column pgqueue.batches.ended_at is 'When the last job ended. NULL: the batch is open, and jobs can be added';
+comment on column pgqueue.batches.total is 'How many jobs and tasks were added so far';
+comment on column pgqueue.batches.waiting is 'How many jobs have not begun, or are not shown as running yet, and how many tasks no worker has';
+comment on column pgqueue.batches.running is 'How many jobs run, and how many tasks workers have';
+comment on column pgqueue.batches.succeeded is 'How many jobs and tasks have succeeded';
+comment on column pgqueue.batches.failed is 'How many have ended without success: jobs that failed, were canceled or expired, and tasks that failed, were revoked, expired, or were lost with their worker';
+comment on column pgqueue.batches.ended_at is 'When the last member ended. NULL: the batch is open, and jobs and tasks can be added';
 grant select on pgqueue.batches to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -124,7 +124,7 @@ begin
         -- These go to the queue's dead letters. They expired this instant, so the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
         and not pgqueue._is_revoked_by_worker(m.payload)
-      returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
+      returning pgqueue._revoke_task(m, 'the time to live of the message was over')
     ), claimed as (
       update pgqueue.message m
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
@@ -151,7 +151,7 @@ begin
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
     cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)
-                                    when c.unique_key is not null then 'held' end) l (lane)
+                                    when c.unique_key is not null or c.is_member then 'held' end) l (lane)
     order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;
@@ -207,7 +207,7 @@ comment on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, 
   'Gives up to max_count ready messages of these queues to a worker: the queues take turns, the roles of a queue take turns, and within a role higher priorities come first. role_limit: at most this many of one role, together with those that it already has by held ({role: count}). message: for a task its message, for a job of the batch lane the number of its submitter, or that number and how many such jobs may share a transaction, else the document of the job';
 grant execute on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) to pgqueue_worker;
 
-create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
+create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb, failed bigint[] default '{}')
   returns table (acked int, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries int, message text, lane pgqueue.lane)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -222,7 +222,7 @@ begin
   if not pgqueue._is_worker_login() then
     perform pgqueue._require_observers_claim(worker_id, demand);
   end if;
-  acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
+  acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens, failed) end;
   return next;
   for wish in select * from jsonb_to_recordset(demand) d (kind pgqueue.message_kind, queues text[], room int, role_limit int, held jsonb) loop
     return query
@@ -241,9 +241,9 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
+comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb, bigint[]) is
   'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims. A row without a kind: messages wait for limits, and message says after how many seconds to look again';
-grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker, pgqueue_admin;
+grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb, bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
   returns table (id bigint, token bigint, message json, lane pgqueue.lane)

@@ -1,4 +1,4 @@
--- Jobs that wait for other jobs. The transaction that ends a job deletes its rows in pgqueue.dependency, and releases or cancels what
+-- Jobs and Celery tasks that wait for jobs. The transaction that ends a job deletes its rows in pgqueue.dependency, and releases or cancels what
 -- waited for no other job. Nothing here waits for the transaction of a submitter, which may last.
 
 create or replace function pgqueue._release_dependant(job_id bigint)
@@ -18,7 +18,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._release_dependant(bigint) is 'Queues a job that has waited for others';
+comment on function pgqueue._release_dependant(bigint) is 'Queues a job or a task that has waited for others';
 
 create or replace function pgqueue._settle_child(child bigint)
   returns void
@@ -42,6 +42,30 @@ end
 $$;
 comment on function pgqueue._settle_child(bigint) is 'After a parent of a waiting job has ended: releases the job if it waits for no other one';
 
+create or replace function pgqueue._lock_with_dependants(ids bigint[])
+  returns setof bigint
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+begin
+  -- Sessions that end overlapping sets of jobs lock the same rows, also those of jobs that wait for jobs that wait. Each locks all that it
+  -- may change at once, in the order of their numbers, so none waits for another that waits for it.
+  return query
+  with recursive affected (id, is_canceled) as (
+    select u.id, true from unnest(ids) u (id)
+    union
+    select d.child, d.on_parent_failure = 'cancel' from affected a join pgqueue.dependency d on d.parent = a.id
+    where a.is_canceled and d.on_parent_failure is not null
+  )
+  select m.id from pgqueue.message m where m.id = any (array(select a.id from affected a)) and m.state <> 'claimed' order by m.id for update;
+end
+$$;
+comment on function pgqueue._lock_with_dependants(bigint[]) is
+  'Locks those of these jobs that no worker has, and the jobs that are canceled or may be released with them. Returns what it has locked';
+
 create or replace function pgqueue._cancel_dependants(ids bigint[], causes bigint[])
   returns bigint[]
   language plpgsql volatile security definer
@@ -62,15 +86,19 @@ begin
   loop
     delete from pgqueue.message m where m.id = (found_job.message).id;
     -- The rows in which it is the child stay until its other parents end: those that end now have locked them.
-    perform pgqueue._write_end(found_job.message, 'canceled', jsonb_build_object(
-      'sqlstate', '57014', 'message', format('canceled because job %s, for which it waited, did not succeed', found_job.cause),
-      'hint', 'With on_parent_failure => ''run'' it would have run.'), null, null);
+    if (found_job.message).kind = 'task' then
+      perform pgqueue._end_task(found_job.message, 'REVOKED', concat('job ', found_job.cause, ', for which it waited, did not succeed'));
+    else
+      perform pgqueue._write_end(found_job.message, 'canceled', jsonb_build_object(
+        'sqlstate', '57014', 'message', format('canceled because job %s, for which it waited, did not succeed', found_job.cause),
+        'hint', 'With on_parent_failure => ''run'' it would have run.'), null, null);
+    end if;
     canceled := canceled || (found_job.message).id;
   end loop;
   return canceled;
 end
 $$;
-comment on function pgqueue._cancel_dependants(bigint[], bigint[]) is 'Cancels those of these jobs that still wait. causes: for each the job that did not succeed';
+comment on function pgqueue._cancel_dependants(bigint[], bigint[]) is 'Cancels those of these jobs and tasks that still wait. causes: for each the job that did not succeed';
 
 create or replace function pgqueue._settle_dependants(parents bigint[], have_succeeded boolean)
   returns void
@@ -94,6 +122,9 @@ begin
     -- The snapshot of this transaction may be older than a row of a job that waits. Upkeep sees all.
     insert into pgqueue.dependency_check (parent) select p from unnest(parents) p;
     return;
+  end if;
+  if not have_succeeded then
+    perform pgqueue._lock_with_dependants(parents);
   end if;
   -- A canceled job may have dependants of its own. It is a loop, because a chain may be longer than the stack allows.
   while ended <> '{}' loop
@@ -177,31 +208,22 @@ $$;
 comment on function pgqueue._find_parents(oid, pgqueue.handle[]) is
   'The jobs of these handles, after the checks: those that have not ended, those of them that another transaction has committed, and those that ended without success';
 
-create or replace function pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options)
+create or replace function pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
 as $$
 declare
-  roles oid[];
-  count bigint;
   parents record;
-  mode text := coalesce(options.on_parent_failure, 'cancel');
+  mode text := coalesce(on_parent_failure, 'cancel');
 begin
-  -- A caller that knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
-  select array_agg(distinct m.submitter), count(*) into roles, count
-  from unnest(ids, cookies) c (id, cookie) join pgqueue.message m on m.id = c.id and m.cookie = c.cookie and m.kind = 'job'
-  where pgqueue._is_own_row(m.xmin) and m.state = any (case when options.after <> '{}' then '{waiting}' else '{ready,delayed}' end::pgqueue.message_state[]);
-  if count <> cardinality(ids) or cardinality(roles) <> 1 then
-    raise exception 'these jobs were not submitted just now' using errcode = '42501', hint = 'Give after and batch when you submit a job.';
+  if batch is not null then
+    perform pgqueue._open_batch(role, batch);
+    insert into pgqueue.dependency (parent, child) select u.id, batch from unnest(ids) u (id);
   end if;
-  if options.batch is not null then
-    perform pgqueue._open_batch(roles[1], options.batch);
-    insert into pgqueue.dependency (parent, child) select u.id, options.batch from unnest(ids) u (id);
-  end if;
-  if options.after <> '{}' then
-    parents := pgqueue._find_parents(roles[1], options.after);
+  if after <> '{}' then
+    parents := pgqueue._find_parents(role, after);
     if mode = 'run' then
       parents.unsuccessful := '{}'::bigint[];
     end if;
@@ -217,11 +239,37 @@ begin
   end if;
 end
 $$;
+comment on function pgqueue._link(oid, bigint[], pgqueue.handle[], text, bigint) is
+  'Makes messages that a role has inserted just now wait for jobs (after) and members of a batch. One whose parents have all ended is released or canceled at once';
+
+create or replace function pgqueue._depend(ids bigint[], cookies bigint[], options pgqueue.job_options)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  roles oid[];
+  count bigint;
+begin
+  -- A caller that knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
+  select array_agg(distinct m.submitter), count(*) into roles, count
+  from unnest(ids, cookies) c (id, cookie) join pgqueue.message m on m.id = c.id and m.cookie = c.cookie and m.kind = 'job'
+  where pgqueue._is_own_row(m.xmin) and m.state in ('ready', 'delayed');
+  if count <> cardinality(ids) or cardinality(roles) <> 1 then
+    raise exception 'these jobs were not submitted just now' using errcode = '42501', hint = 'Give after and batch when you submit a job.';
+  end if;
+  if options.after <> '{}' then
+    update pgqueue.message m set state = 'waiting' where m.id = any (ids);
+  end if;
+  perform pgqueue._link(roles[1], ids, options.after, options.on_parent_failure, options.batch);
+end
+$$;
 comment on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) is
-  'Makes jobs that were inserted just now wait for others (after) and members of a batch. A job whose parents have all ended is released or canceled at once';
+  'pgqueue._link for jobs that the caller has inserted into pgqueue.outbox';
 grant execute on function pgqueue._depend(bigint[], bigint[], pgqueue.job_options) to pgqueue_user;
 
-create or replace function pgqueue._check_dependencies(max_count int)
+create or replace function pgqueue._check_dependencies(max_count int, only_parent bigint default null)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -229,13 +277,14 @@ create or replace function pgqueue._check_dependencies(max_count int)
 as $$
 declare
   checked record;
-  succeeded boolean;
+  succeeded bigint[] := '{}';
+  unsuccessful bigint[] := '{}';
 begin
   for checked in
     with parent as materialized (
-      select c.parent, array_agg(c.id) as ids from pgqueue.dependency_check c group by c.parent order by c.parent
+      select c.parent, array_agg(c.id) as ids from pgqueue.dependency_check c where only_parent is null or c.parent = only_parent group by c.parent order by c.parent
     )
-    select p.parent, p.ids, m.id is not null as is_left, m.xmax::text = '0' as is_unlocked, b.id is not null as is_batch
+    select p.parent, p.ids, m.id is not null as is_left, b.id is not null as is_batch
     from parent p
     left join pgqueue.message m on m.id = p.parent
     left join pgqueue.batch b on b.id = p.parent
@@ -246,13 +295,24 @@ begin
     -- will see those that are committed now. A locked one is looked at again.
     if checked.is_batch then
       continue when not pgqueue._end_batch_if_done(checked.parent);
-    elsif not checked.is_left then
-      succeeded := coalesce((pgqueue._ended_job(checked.parent)).state = 'succeeded', false);
-      perform pgqueue._settle_dependants(array[checked.parent], succeeded);
+    elsif checked.is_left then
+      null;
+    elsif (pgqueue._ended_job(checked.parent)).state = 'succeeded' then
+      succeeded := succeeded || checked.parent;
+    else
+      unsuccessful := unsuccessful || checked.parent;
     end if;
     delete from pgqueue.dependency_check c where c.id = any (checked.ids);
   end loop;
+  -- All of them together, so that rows are locked in one order.
+  if unsuccessful <> '{}' then
+    perform pgqueue._settle_dependants(unsuccessful, false);
+  end if;
+  if succeeded <> '{}' then
+    perform pgqueue._settle_dependants(succeeded, true);
+  end if;
 end
 $$;
-comment on function pgqueue._check_dependencies(int) is
-  'Releases jobs whose parents ended while they were being submitted: neither transaction saw the other';
+comment on function pgqueue._check_dependencies(int, bigint) is
+  'Releases jobs whose parents ended while they were being submitted: neither transaction saw the other. only_parent: only those of a job whose transaction had an old snapshot';
+grant execute on function pgqueue._check_dependencies(int, bigint) to pgqueue_worker;

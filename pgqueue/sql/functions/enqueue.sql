@@ -22,14 +22,14 @@ begin
   if submitter is null then
     insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                 settings, timeout, backoff, label, limit_key)
-    values (cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+    values (cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
             options.label, options.limit_key)
     returning outbox.id, outbox.cookie into handle.id, handle.cookie;
   else
     insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
                                  params, settings, timeout, backoff, label, limit_key)
-    values (submitter, cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+    values (submitter, cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
             options.label, options.limit_key)
     returning inbox.id, inbox.cookie into handle.id, handle.cookie;

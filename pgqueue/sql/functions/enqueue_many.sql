@@ -68,7 +68,7 @@ begin
     options.unique_key := '';
   end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
+  state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
@@ -85,20 +85,11 @@ begin
   job_settings := pgqueue._settings_of_job(settings, options);
   options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
   if options.unique_key is not null then
-    -- Each may replace one before, or be dropped for it.
-    with added as (
-      insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place, waits)
-      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, s.statement,
-             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key,
-             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n, options.after <> '{}'
-      from pgqueue._jobs_of(sql, params, unique_keys, rows) s
-      order by s.n
-      returning k.id, k.cookie, k.place, k.outcome
-    )
-    select array_agg(a.id order by a.place), array_agg(a.cookie order by a.place), array_agg(a.id order by a.place) filter (where a.outcome = 'put'),
-           array_agg(a.cookie order by a.place) filter (where a.outcome = 'put')
-    into added_ids, added_cookies, put_ids, put_cookies from added a;
+    insert into pgqueue.keyed_set as k (session_id, due_at, expires_at, kept, priority, max_attempts, queue, settings, timeout, backoff, label, limit_key,
+                                        unique_for, on_conflict, waits, seed, statements, params, unique_keys, rows)
+    values (my_session, due_at, options.expires, kept, options.priority, options.max_attempts, options.queue, job_settings, options.timeout, options.backoff,
+            options.label, options.limit_key, options.unique_for, options.on_conflict, options.after <> '{}', seed, sql, params, unique_keys, rows)
+    returning k.ids, k.cookies, k.put_ids, k.put_cookies into added_ids, added_cookies, put_ids, put_cookies;
     return query select * from unnest(added_ids, added_cookies);
     if put_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
       perform pgqueue._depend(put_ids, put_cookies, options);

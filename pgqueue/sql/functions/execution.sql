@@ -209,6 +209,20 @@ $$;
 comment on function pgqueue._enter_job(bigint, bigint, text[], text[]) is 'pgqueue._lock_job, and then the settings of the job in this order';
 grant execute on function pgqueue._enter_job(bigint, bigint, text[], text[]) to pgqueue_user;
 
+create or replace function pgqueue._tell_of_snapshot(id bigint)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Jobs that wait for this one may be newer than the snapshot (pgqueue._settle_dependants). The worker looks for them after the commit.
+  if current_setting('transaction_isolation') not like 'read %' then
+    raise info using errcode = 'PQ011', message = id::text;
+  end if;
+end
+$$;
+comment on function pgqueue._tell_of_snapshot(bigint) is 'At the end of a job: tells its worker to call pgqueue._check_dependencies after the commit, if this transaction does not see all that is committed';
+
 create or replace function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb,
                                       has_committed boolean default false)
   returns pgqueue.ending
@@ -239,6 +253,7 @@ begin
   else
     perform pgqueue._refuse_canceled(m.id);
   end if;
+  perform pgqueue._tell_of_snapshot(m.id);
   return 'succeeded';
 end
 $$;

@@ -172,6 +172,7 @@ begin
   if run_s is not null then
     perform pgqueue._note_run(id, token, pg_backend_pid(), run_s);
   end if;
+  perform pgqueue._tell_of_snapshot(id);
   return pgqueue._fail_any_job(id, token, error);
 end
 $$;

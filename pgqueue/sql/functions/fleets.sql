@@ -103,6 +103,8 @@ create or replace function pgqueue._report_fleet(host text, instance uuid, pid i
   returns table (naptime float8, is_held boolean, name text, wanted int, queues text[], executors int, concurrency int, restart_after float8, version bigint)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- Another session may hold the row of the host: its next report comes soon.
+  set lock_timeout = '2s'
 as $$
 declare
   is_mine boolean;
@@ -133,6 +135,7 @@ create or replace function pgqueue._leave_fleet(host text, instance uuid)
   returns void
   language sql volatile security definer
   set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'
 begin atomic
   delete from pgqueue.fleet_host h where h.host = _leave_fleet.host and h.instance = _leave_fleet.instance;
 end;

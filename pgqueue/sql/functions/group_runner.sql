@@ -58,6 +58,7 @@ begin
       are_deferred boolean;
       are_immediate boolean;
       ignored pg_catalog.text;
+      raised_at pg_catalog.text;
       done int := 0;
       failed int := 0;
       now_at timestamp with time zone;
@@ -116,9 +117,13 @@ begin
             set constraints all immediate;
           end if;
           has_run := true;
-        exception when others then
+        exception when assert_failure or others then
           -- Conflicts between transactions, too few resources, an operator: not one job's doing. Nor is a cancel, which is not caught here.
-          if pg_catalog.left(sqlstate, 2) operator(pg_catalog.=) any (array['40', '53', '57', '58', 'XX']) then
+          -- A job may raise such an error itself: then the innermost line of its context says so, in every language.
+          get stacked diagnostics raised_at = pg_exception_context;
+          if pg_catalog.left(sqlstate, 2) operator(pg_catalog.=) any (array['40', '53', '57', '58', 'XX'])
+            and pg_catalog.split_part(raised_at, E'\n', 1) operator(pg_catalog.!~) E'\\mRAISE\\M'
+          then
             raise;
           end if;
         end;

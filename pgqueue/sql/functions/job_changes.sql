@@ -37,7 +37,7 @@ begin
   if not place.live then
     return new;
   end if;
-  m := pgqueue._lock_waiting(new.id);
+  select * into m from pgqueue._lock_waiting(array[new.id]);
   if m.id is null then
     return new;
   elsif new.params is not null and pg_has_role(new.role, m.submitter, 'member') is not true then

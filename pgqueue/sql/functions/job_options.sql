@@ -96,6 +96,21 @@ end;
 comment on function pgqueue._is_plain_call(pgqueue.job_options) is 'Whether a job is submitted with no option but its queue';
 grant execute on function pgqueue._is_plain_call(pgqueue.job_options) to pgqueue_user;
 
+create or replace function pgqueue._check_settings(settings jsonb)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if octet_length(settings::text) > 1000000 then
+    raise exception 'settings have more than 1 MB' using errcode = '54000', hint = 'Name fewer or shorter settings in pgqueue.inherit.';
+  elsif jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
+    raise exception 'settings have not the shape that workers rely on' using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_settings(jsonb) is 'Raises an error for settings that a role has written itself and that no job could have: they are names with texts';
+
 create or replace function pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options)
   returns jsonb
   language sql immutable

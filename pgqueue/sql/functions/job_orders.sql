@@ -160,7 +160,7 @@ begin
     -- Of several that had one key, one runs again.
     where is_retry and o.is_dry_run is not true and (n.unique_key is null or n.nth_of_key = 1)
     order by n.n
-    returning inbox.id, inbox.cookie, inbox.queue, inbox.unique_key, inbox.retried_from
+    returning inbox.id, inbox.cookie, inbox.queue, inbox.unique_key, inbox.submitter, inbox.retried_from
   ), given as (
     update pgqueue.failed_job f
     set retried_as = p.id, sql = null, params = null, settings = null, error = null
@@ -169,7 +169,7 @@ begin
   ), gone as (
     delete from pgqueue.failed_job f using wanted w where not is_retry and o.is_dry_run is not true and f.id = w.id
   )
-  select (select count(*) from wanted), count(*), array_agg(distinct p.queue), max(p.id), max(p.cookie), array_agg(p.id order by p.unique_key) filter (where p.unique_key is not null)
+  select (select count(*) from wanted), count(*), array_agg(distinct p.queue), max(p.id), max(p.cookie), array_agg(p.id order by p.unique_key, p.submitter) filter (where p.unique_key is not null)
   into wanted, o.count, queues, o.new_id, o.new_cookie, keyed
   from put p;
   perform pgqueue._keep_key(k) from unnest(keyed) k;

@@ -1,49 +1,67 @@
--- after: message
--- Messages with a unique key: at most one that waits for each key of a role.
+-- after: message, task_members
+-- Messages with a unique key: at most one that waits for each key of a role; and tasks that wait for jobs or are in a batch.
 --
 -- A role inserts such a message into the view pgqueue.keyed_outbox, and the trigger decides as the owner: the message is put into the
--- queue, or it replaces the one that waits, or it is dropped for the one that is there (unique_keys.sql).
+-- queue, or it replaces the one that waits, or it is dropped for the one that is there (unique_keys.sql). keyed_sets.sql does it for many jobs.
 
 create or replace view pgqueue.keyed_outbox as
   select null::oid as submitter, null::bigint as cookie, null::bigint as session_id, null::timestamptz as due_at, null::timestamptz as expires_at,
          null::pgqueue.message_kind as kind, 'none'::pgqueue.result_kept as kept, null::int as priority, null::int as max_attempts, null::text as queue,
          null::text as sql, null::text[] as params, null::jsonb as settings, null::interval as timeout, null::interval as backoff, null::text as label,
          null::text as unique_key, null::text as limit_key, null::json as payload, null::interval as unique_for, null::text as on_conflict,
-         null::text as exchange, null::boolean as waits, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
+         null::text as exchange, null::pgqueue.handle[] as after, null::text as on_parent_failure, null::bigint as batch, null::bigint as continues_id,
+         null::bigint as continues_token, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
   where false;
 alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.keyed_outbox is
-  'Where a role inserts its own messages that have a unique key: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable; place: as given, to tell the rows of a set apart. A row of a set without a key is put';
+  'Where a role inserts its own messages that have a unique key, and tasks that depend on others: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable; place: as given, to tell the rows of a set apart. A row without a key is put. continues_id and continues_token: the claim of the task that sends itself again';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label,
-              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, waits),
+              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, after, on_parent_failure, batch, continues_id, continues_token),
       select (id, cookie, task_id, outcome, place) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
 
-create or replace function pgqueue._lock_waiting(id bigint)
-  returns pgqueue.message
+create or replace function pgqueue._lock_waiting(ids bigint[])
+  returns setof pgqueue.message
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   m pgqueue.message;
+  locked bigint[];
 begin
   for attempt in 1 .. 600 loop
-    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id and q.state <> 'claimed' for update skip locked;
-    if found then
-      return m;
+    locked := null;
+    for m in select q.* from pgqueue.message q where q.id = any (ids) and q.state <> 'claimed' for update skip locked loop
+      locked := locked || m.id;
+      return next m;
+    end loop;
+    ids := array(select q.id from pgqueue.message q where q.id = any (array(select unnest(ids) except select unnest(locked))) and q.state <> 'claimed');
+    if ids = '{}' then
+      return;
     end if;
-    select q.* into m from pgqueue.message q where q.id = _lock_waiting.id;
-    if not found or m.state = 'claimed' then
-      return null;
-    end if;
-    -- A claim, a cancel or another change that is about to commit has locked the row. It is not waited for by a lock: the next to lock
-    -- the row may be the run of the job, which lasts.
+    -- A claim, a cancel or another change that is about to commit has locked these rows. They are not waited for by a lock: the next to
+    -- lock a row may be the run of the job, which lasts.
     perform pg_sleep(0.005);
   end loop;
-  raise exception 'message % is busy', id using errcode = '55P03', hint = 'Another transaction has changed it and is still open. Try again.';
+  raise exception 'message % is busy', ids[1] using errcode = '55P03', hint = 'Another transaction has changed it and is still open. Try again.';
 end
 $$;
-comment on function pgqueue._lock_waiting(bigint) is 'Locks a message that no worker has. NULL: a worker has it, or it is gone';
+comment on function pgqueue._lock_waiting(bigint[]) is 'Locks those of some messages that no worker has. The others are left out: a worker has them, or they are gone';
+
+create or replace function pgqueue._due_if_replaced(there pgqueue.message, on_conflict text, due_at timestamptz, unique_for interval, now_at timestamptz)
+  returns timestamptz
+  language sql stable
+begin atomic
+  -- It is one expression, so that the server takes it into the statement.
+  select nullif(greatest(case when on_conflict = 'debounce' and due_at > now_at
+                           -- Else a key that is submitted again and again would never run.
+                           then least(due_at, (there).launched_at + greatest(unique_for, (due_at - now_at) * 10))
+                         -- The submitter has not chosen when a job is due that waits between attempts.
+                         when on_conflict = 'debounce' or (there).attempts > 0 then due_at
+                         else (there).due_at end, now_at), now_at);
+end;
+comment on function pgqueue._due_if_replaced(pgqueue.message, text, timestamptz, interval, timestamptz) is
+  'When a message that waits is due after another has replaced it, which itself would be due at due_at. NULL: now';
 
 create or replace function pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox)
   returns void
@@ -51,18 +69,8 @@ create or replace function pgqueue._replace_waiting(there pgqueue.message, k pgq
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  now_at timestamptz := clock_timestamp();
-  -- The submitter has not chosen when a job is due that waits between attempts.
-  moves constant boolean := k.on_conflict = 'debounce' or there.attempts > 0;
-  due timestamptz := case when moves then k.due_at else there.due_at end;
+  due timestamptz := pgqueue._due_if_replaced(there, k.on_conflict, k.due_at, k.unique_for, clock_timestamp());
 begin
-  if k.on_conflict = 'debounce' and due > now_at then
-    -- Else a key that is submitted again and again would never run.
-    due := least(due, there.launched_at + greatest(k.unique_for, (due - now_at) * 10));
-  end if;
-  if due <= now_at then
-    due := null;
-  end if;
   if there.kind = 'task' and pgqueue._text_in(there.payload, '{headers,id}') is distinct from k.task_id then
     perform pgqueue._end_task(there, 'REVOKED', concat('replaced by task ', k.task_id));
   end if;
@@ -87,17 +95,47 @@ declare
   id bigint;
 begin
   insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
-                             timeout, backoff, label, unique_key, limit_key, payload)
-  values (k.submitter, k.cookie, k.session_id, k.due_at, k.expires_at, k.kind, case when k.waits then 'waiting' when k.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-          k.kept, k.priority, k.max_attempts, k.queue, k.sql, k.params, k.settings, k.timeout, k.backoff, k.label, k.unique_key, k.limit_key, k.payload)
+                             timeout, backoff, label, unique_key, limit_key, payload, is_member)
+  values (k.submitter, k.cookie, k.session_id, k.due_at, k.expires_at, k.kind,
+          case when k.after <> '{}' then 'waiting' when k.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+          k.kept, k.priority, k.max_attempts, k.queue, k.sql, k.params, k.settings, k.timeout, k.backoff, k.label, k.unique_key, k.limit_key, k.payload,
+          case when k.kind = 'task' and num_nonnulls(k.batch, k.continues_id) > 0 then true end)
   returning inbox.id into id;
-  if k.waits is not true then
+  if k.after <> '{}' or k.batch is not null then
+    perform pgqueue._link(k.submitter, array[id], k.after, k.on_parent_failure, k.batch);
+  end if;
+  if k.continues_id is not null then
+    perform pgqueue._continue_member(k.continues_id, id);
+  end if;
+  if (k.after <> '{}') is not true then
     perform pgqueue._wake_for(k.queue, k.due_at);
   end if;
   return id;
 end
 $$;
-comment on function pgqueue._put_message(pgqueue.keyed_outbox) is 'Inserts a message with a unique key into its queue';
+comment on function pgqueue._put_message(pgqueue.keyed_outbox) is 'Inserts a message into its queue, and links it to what it depends on';
+
+create or replace function pgqueue._find_key_owner(k pgqueue.keyed_outbox)
+  returns oid
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if k.kind <> 'task' or coalesce(pgqueue._text_in(k.payload, '{headers,retries}'), '0') = '0' then
+    return k.submitter;
+  end if;
+  -- A worker retries a task under its own role. It has the claim of the task until that has ended, and no other login has.
+  return coalesce((
+    select h.submitter
+    from pgqueue.role_key r
+    join pgqueue.unique_hold h on h.submitter = r.role and h.kind = k.kind and h.unique_key = k.unique_key
+    join pgqueue.message m on m.id = h.message_id
+    join pgqueue.worker w on w.id = m.worker_id
+    where h.task_id = k.task_id and m.state = 'claimed' and w.login = k.submitter), k.submitter);
+end
+$$;
+comment on function pgqueue._find_key_owner(pgqueue.keyed_outbox) is
+  'The role whose unique key a message takes: its submitter, or of a task that a worker retries the role that has sent the task';
 
 create or replace function pgqueue._submit_keyed(k pgqueue.keyed_outbox)
   returns pgqueue.keyed_outbox
@@ -105,6 +143,7 @@ create or replace function pgqueue._submit_keyed(k pgqueue.keyed_outbox)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  owner constant oid := pgqueue._find_key_owner(k);
   held pgqueue.unique_hold;
   there pgqueue.message;
 begin
@@ -112,9 +151,9 @@ begin
   -- First without a lock, if the key may be found taken so: most calls find the one that is there. Then with the lock.
   for attempt in case when k.on_conflict in ('keep', 'raise') then 1 else 2 end .. 2 loop
     if attempt = 1 then
-      select * into held from pgqueue.unique_hold h where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+      select * into held from pgqueue.unique_hold h where h.submitter = owner and h.kind = k.kind and h.unique_key = k.unique_key;
     else
-      held := pgqueue._lock_key(k.submitter, k.kind, k.unique_key);
+      held := pgqueue._lock_key(owner, k.kind, k.unique_key);
     end if;
     -- Its snapshot is younger than the lock.
     select * into there from pgqueue.message m where m.id = held.message_id;
@@ -138,7 +177,12 @@ begin
       k.outcome := 'kept';
       return k;
     end if;
-    there := pgqueue._lock_waiting(there.id);
+    -- The retry of a task is its worker's message.
+    if there.submitter = k.submitter then
+      select * into there from pgqueue._lock_waiting(array[there.id]);
+    else
+      there := null;
+    end if;
     if there.id is not null then
       perform pgqueue._replace_waiting(there, k);
       k.id := there.id;
@@ -156,7 +200,7 @@ begin
   update pgqueue.unique_hold h
   set message_id = k.id, cookie = k.cookie, task_id = k.task_id,
       free_at = coalesce(clock_timestamp() + k.unique_for, case when k.outcome = 'replaced' then h.free_at end)
-  where h.submitter = k.submitter and h.kind = k.kind and h.unique_key = k.unique_key;
+  where h.submitter = owner and h.kind = k.kind and h.unique_key = k.unique_key;
   return k;
 end
 $$;
@@ -170,10 +214,19 @@ create or replace function pgqueue._put_keyed()
 as $$
 declare
   target record;
+  options pgqueue.job_options := pgqueue._options('default');
 begin
   perform pgqueue._require_part(new.submitter);
   perform pgqueue._require_quota(new.submitter);
   perform pgqueue._check_key(new.unique_key, new.unique_for, new.on_conflict);
+  if new.after <> '{}' or new.batch is not null or new.on_parent_failure <> 'cancel' then
+    options.on_conflict := new.on_conflict;
+    options.unique_key := new.unique_key;
+    options.after := new.after;
+    options.on_parent_failure := new.on_parent_failure;
+    options.batch := new.batch;
+    perform pgqueue._check_options('checked', options);
+  end if;
   new.kept := coalesce(new.kept, 'none');
   if new.kind = 'task' then
     new.task_id := pgqueue._text_in(new.payload, '{headers,id}');
@@ -186,14 +239,17 @@ begin
           new.outcome := 'unroutable';
           return new;
         when too_many_rows then
-          raise exception 'a task with a unique key reaches several queues over exchange "%"', new.exchange
-            using errcode = '0A000', hint = 'A key stands for one message. Send it to one queue.';
+          raise exception 'a task with % reaches several queues over exchange "%"', case when new.unique_key is not null then 'a unique key' else 'after or batch' end, new.exchange
+            using errcode = '0A000', hint = 'A key stands for one message, and so does a member of a batch. Send it to one queue.';
       end;
       new.queue := target.queue;
       new.expires_at := least(new.expires_at, clock_timestamp() + target.message_ttl);
     end if;
     if not pgqueue._may_enter(new.submitter, new.queue, null) then
-      raise exception 'permission denied for queue "%"', new.queue using errcode = '42501', hint = 'Control commands and events have no unique keys.';
+      raise exception 'permission denied for queue "%"', new.queue using errcode = '42501', hint = 'Control commands and events have neither unique keys nor batches.';
+    end if;
+    if not pgqueue._lock_continued(new.continues_id, new.continues_token) then
+      new.continues_id := null;
     end if;
   end if;
   if new.due_at <= clock_timestamp() then
@@ -221,24 +277,23 @@ as $$
 declare
   handle pgqueue.handle;
   outcome text;
-  waits boolean := options.after <> '{}';
 begin
   if submitter is null then
     insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
+                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
     values (cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
+            options.after, options.on_parent_failure, options.batch)
     returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
   else
     insert into pgqueue.keyed_outbox as k (submitter, cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings,
-                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
+                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
     values (submitter, cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
+            options.after, options.on_parent_failure, options.batch)
     returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
   end if;
-  if outcome = 'put' and (waits or options.batch is not null) then
-    perform pgqueue._depend(array[handle.id], array[handle.cookie], options);
-  elsif exists (select from unnest(options.after) p where p.id = handle.id) then
+  if outcome <> 'put' and exists (select from unnest(options.after) p where p.id = handle.id) then
     raise exception 'job % cannot wait for itself', handle.id
       using errcode = '22023', hint = 'It has the unique key of the call, and has not ended: the call returns it. Leave it out of after.';
   end if;
@@ -250,21 +305,23 @@ comment on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigi
 grant execute on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) to pgqueue_user;
 
 create or replace function pgqueue._publish_keyed(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
-                                                  limit_key text, unique_key text, unique_for interval, on_conflict text, out reached int, out task_id text)
+                                                  limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb,
+                                                  out reached int, out task_id text)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   outcome text;
 begin
-  perform pgqueue._check_key(unique_key, unique_for, on_conflict);
-  insert into pgqueue.keyed_outbox as k (kind, exchange, queue, payload, priority, due_at, expires_at, limit_key, unique_key, unique_for, on_conflict)
-  values ('task', exchange, routing_key, message, _publish_keyed.priority, eta, expires, _publish_keyed.limit_key, _publish_keyed.unique_key, _publish_keyed.unique_for,
-          _publish_keyed.on_conflict)
+  insert into pgqueue.keyed_outbox as k (kind, exchange, queue, payload, priority, due_at, expires_at, limit_key, unique_key, unique_for, on_conflict,
+                                         after, on_parent_failure, batch, continues_id, continues_token)
+  select 'task', exchange, routing_key, message, _publish_keyed.priority, eta, expires, _publish_keyed.limit_key, _publish_keyed.unique_key,
+         _publish_keyed.unique_for, _publish_keyed.on_conflict, d.after, d.on_parent_failure, d.batch, d.continues_id, d.continues_token
+  from jsonb_to_record(coalesce(dependence, '{}')) d (after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint)
   returning k.task_id, k.outcome into task_id, outcome;
   reached := (outcome <> 'unroutable')::int;
 end
 $$;
-comment on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text) is
-  'Publishes a Celery task that has a unique key. task_id: of the task that has the key now, which is another one if this one was dropped';
-grant execute on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text) to pgqueue_user, pgqueue_worker;
+comment on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) is
+  'Publishes a Celery task that has a unique key, waits for jobs, is in a batch or continues a task that is. task_id: of the task that has the key now, which is another one if this one was dropped';
+grant execute on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) to pgqueue_user, pgqueue_worker;

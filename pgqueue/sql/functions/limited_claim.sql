@@ -205,7 +205,7 @@ begin
     where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
       and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
       and not pgqueue._is_revoked_by_worker(m.payload)
-    returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
+    returning pgqueue._revoke_task(m, 'the time to live of the message was over')
   ), claimed as (
     update pgqueue.message m
     set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim_limited.worker_id, deliveries = least(m.deliveries + 1, 32767),
@@ -227,7 +227,7 @@ begin
          l.lane
   from claimed c
   left join pgqueue.role_key k on k.role = c.submitter
-  cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) when c.submitter = any (counted) or c.unique_key is not null then 'held' end) l (lane)
+  cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) when c.submitter = any (counted) or c.unique_key is not null or c.is_member then 'held' end) l (lane)
   order by c.place;
   get diagnostics claimed_count = row_count;
   if claimed_count < cardinality(ids) then

@@ -61,7 +61,12 @@ begin
   return (m.kind = 'job') = (m.payload is null)
     and (m.payload is not null and m.sql is null and m.settings is null
          or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
-    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.kind = 'job' and m.state = 'waiting' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    and (m.kind = 'job' or m.kept = 'none' and num_nonnulls(m.cookie, m.session_id, m.params, m.max_attempts, m.timeout, m.backoff, m.label) = 0)
+    and (m.state in ('ready', 'waiting') or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    -- Functions of the owner write these, together with the row that says what the message waits for, or which task gets the result.
+    and (m.state <> 'waiting' and m.kept <> 'task' or has_table_privilege('pgqueue.message', 'insert'))
+    and (m.kept not in ('once', 'many') or pgqueue._may_keep_result(m.submitter))
+    and (m.max_attempts is null or m.max_attempts between 1 and 1000)
     and m.priority between 0 and 9
     and octet_length(m.queue) between 1 and 255
     -- Workers calculate with these: one infinite value would stop every claim of the queue.
@@ -98,7 +103,10 @@ begin
     raise exception 'permission denied to tell monitors of the work of others'
       using errcode = '42501', hint = 'Events are sent by workers, but for those about tasks that were sent. If this role works: grant pgqueue_worker.';
   elsif m.kind = 'job' or m.payload is null then
-    perform pgqueue._check_options(m.sql, pgqueue._options(m.queue, m.priority, eta => m.due_at, timeout => m.timeout, backoff => m.backoff));
+    perform pgqueue._check_options(m.sql, pgqueue._options(m.queue, m.priority, eta => m.due_at, timeout => m.timeout, max_attempts => m.max_attempts, backoff => m.backoff));
+    if m.kept in ('once', 'many') then
+      perform pgqueue._require_login(m.submitter);
+    end if;
   else
     perform pgqueue._check_options('task', pgqueue._options(m.queue, m.priority, eta => m.due_at));
   end if;
@@ -129,13 +137,13 @@ grant execute on function pgqueue._refuse_message(pgqueue.message) to pgqueue_us
 create or replace view pgqueue.inbox as
   select * from pgqueue.message
   where case
-    when state = 'ready' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label, limit_key) = 0
+    when state = 'ready' and kept = 'none' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label, limit_key, max_attempts) = 0
      and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
      and case when payload is null
            then kind = 'job' and cookie is not null and strpos(E' \t\r\n', left(sql, 1)) = 0 and octet_length(sql) <= 16777216
                 and pg_column_size(settings) <= 2000 and not jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
                 and (params is null or array_ndims(params) = 1 and pg_column_size(params) <= 2000)
-           else kind = 'task' and pg_column_size(payload) <= 100000 and num_nonnulls(sql, settings, params) = 0 end
+           else kind = 'task' and pg_column_size(payload) <= 100000 and num_nonnulls(cookie, session_id, sql, settings, params) = 0 end
     then true
     else pgqueue._is_acceptable(message) or pgqueue._refuse_message(message) end
   with check option;

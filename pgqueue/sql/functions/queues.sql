@@ -30,10 +30,14 @@ begin
   with gone as (
     -- Messages stay that tell a worker to end the chord of a task that was purged before.
     delete from pgqueue.message m
-    where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed' and pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is null
+    where m.id = any (array(
+      select q.id from pgqueue.message q
+      where q.queue = _purge.queue and q.kind = 'task' and q.state <> 'claimed' and pgqueue._text_in(q.payload, '{headers,pgqueue_end,state}') is null
+      order by q.id
+      for update))
     returning m as message
   )
-  select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was purged')) into purged from gone g;
+  select count(pgqueue._revoke_task(g.message, 'the queue was purged')) into purged from gone g;
   return purged;
 end
 $$;
@@ -109,7 +113,7 @@ comment on column pgqueue.queues.paused is 'Whether workers take no messages fro
 comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
 comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
 comment on column pgqueue.queues.group_commit is 'The largest number of jobs of one role that share a transaction; 1: each has its own';
-comment on column pgqueue.queues.waiting is 'How many jobs wait for the end of other jobs';
+comment on column pgqueue.queues.waiting is 'How many jobs and tasks wait for the end of jobs';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)

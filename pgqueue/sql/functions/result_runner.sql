@@ -48,6 +48,7 @@ begin
       discard temp;
       deallocate all;
       %2$s
+      -- step: run
       if form operator(pg_catalog.=) 'nothing' then
         execute job.sql;
         get diagnostics row_count = row_count;
@@ -55,16 +56,19 @@ begin
         if form operator(pg_catalog.=) 'utility' then
           opened := job.sql;
         elsif job.params is null then
+          -- step: prepare
           execute pg_catalog.concat('prepare pgqueue_job as ', job.sql);
           opened := 'execute pgqueue_job';
         else
           -- The server determines the types of the parameters.
+          -- step: prepare
           execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
           opened := pg_catalog.concat('execute pgqueue_job(',
             (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
         end if;
         -- The cursor is of a utility statement, so the first FETCH runs it to its end and keeps the rows: it leaves no plan that
         -- could go on later, as another role.
+        -- step: run
         open place for execute opened;
         loop
           fetch place into answer;
@@ -82,6 +86,7 @@ begin
       -- No code of the job runs after this. The worker asks for the columns of the cursor, for which the server reads the statement that
       -- the cursor executes, and analyzes it again if something has changed. That would be outside of this function, so it must find one
       -- that names nothing; and a deferred trigger may have put another cursor in the place of this one.
+      -- step: cursor
       deallocate all;
       if opened is not null then
         execute 'prepare pgqueue_job as select';

@@ -18,19 +18,8 @@ begin
     return o;
   end if;
   if o.state is distinct from 'running' then
-    -- Claims of these rows are short, so they are waited for: a job that was claimed meanwhile is left out here.
-    with wanted as materialized (
-      select m.id from pgqueue.message m
-      where m.id = any (array(select j.id from pgqueue._jobs_to_cancel(o, by_administrator, begun_at, o.max_count) j where not j.is_claimed))
-        and m.state <> 'claimed'
-      order by m.id
-      for update
-    ), gone as (
-      delete from pgqueue.message m using wanted w where m.id = w.id returning m as message
-    )
-    -- All are deleted before the first one is archived, which may cancel jobs that wait for it.
-    select count(pgqueue._archive(g.message, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null))
-    into o.count from (select g.message from gone g order by (g.message).id offset 0) g;
+    o.count := pgqueue._cancel_waiting(array(select j.id from pgqueue._jobs_to_cancel(o, by_administrator, begun_at, o.max_count) j where not j.is_claimed),
+                                       'canceling statement due to user request');
   end if;
   -- Workers have the others, or have claimed them or given them back just now. The begin and the end of such a job see the request.
   with wanted as materialized (
@@ -47,6 +36,32 @@ end
 $$;
 comment on function pgqueue._cancel_matching(pgqueue.job_order, boolean) is
   'Cancels the queued jobs that match, and requests the cancel of those that workers have';
+
+create or replace function pgqueue._cancel_waiting(ids bigint[], reason text)
+  returns bigint
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  -- Claims of these rows are short, so they are waited for: a job that was claimed meanwhile is left out.
+  locked constant bigint[] := array(select l from pgqueue._lock_with_dependants(ids) l);
+  canceled bigint[];
+  ended bigint;
+begin
+  with gone as (
+    delete from pgqueue.message m where m.id = any (array(select unnest(ids) intersect select unnest(locked))) and m.state <> 'claimed' returning m as message
+  )
+  -- All are deleted before the first end is written, and all ends are written before the jobs that wait for them are canceled or released.
+  select count(pgqueue._write_end(g.message, 'canceled', jsonb_build_object('sqlstate', '57014', 'message', reason), null, null)), array_agg((g.message).id)
+  into ended, canceled from (select g.message from gone g order by (g.message).id offset 0) g;
+  if exists (select from pgqueue.dependency d where d.parent = any (canceled)) or ended > 0 and current_setting('transaction_isolation') not like 'read %' then
+    perform pgqueue._settle_dependants(canceled, false);
+  end if;
+  return ended;
+end
+$$;
+comment on function pgqueue._cancel_waiting(bigint[], text) is 'Cancels those of these jobs that no worker has, and what waits for them. Returns how many of them these are';
 
 create or replace function pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamptz, max_count int)
   returns table (id bigint, worker_id int, is_claimed boolean)
@@ -140,11 +155,7 @@ begin
   if queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   end if;
-  with gone as (
-    delete from pgqueue.message m where m.queue = purge.queue and m.kind = 'job' and m.state <> 'claimed' returning m as message
-  )
-  select count(pgqueue._archive(g.message, 'canceled', '{"sqlstate": "57014", "message": "the queue was purged"}', null, null)) into canceled
-  from (select g.message from gone g order by (g.message).id offset 0) g;
+  canceled := pgqueue._cancel_waiting(array(select m.id from pgqueue.message m where m.queue = purge.queue and m.kind = 'job' and m.state <> 'claimed'), 'the queue was purged');
   return canceled + pgqueue._purge(queue);
 end
 $$;

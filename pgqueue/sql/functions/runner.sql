@@ -57,15 +57,18 @@ as $$
     -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
     -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
     -- would compute the rest of a holdable one as the executors' login.
+    -- step: defer
     set constraints all immediate;
     <declare>
     begin
       set transaction read only;
+      -- step: defer again
       set constraints all immediate;
       <check>
     exception when assert_failure then
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
+    -- step: discard
     discard temp;
 $steps$,
     -- Up to PostgreSQL 15, RESET ends the read-only mode. There the block may write nothing: a subtransaction that has written has an id,
@@ -89,17 +92,22 @@ create or replace function pgqueue._job_steps(job_id text)
   set search_path = pg_catalog, pg_temp
 as $$
   select pgqueue._setting_steps(job_id) || replace($steps$
+    -- Comments name the steps for pgqueue._runner_step.
     if job.params is null then
+      -- step: run
       -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
       execute pg_catalog.concat(job.sql, E'\n-- pgqueue job ', <job_id>);
       get diagnostics row_count = row_count;
     else
       -- It is prepared, so that the server determines the types of the parameters.
+      -- step: prepare
       execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+      -- step: run
       execute pg_catalog.concat('execute pgqueue_job(',
         (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
     end if;
 $steps$, '<job_id>', job_id) || pgqueue._ending_steps() || $steps$
+    -- step: close
     execute 'close all';
 $steps$
 $$;

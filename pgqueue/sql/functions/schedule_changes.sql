@@ -71,9 +71,8 @@ begin
     raise exception 'params are more than 65535 or have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
   elsif octet_length(concat(o.args, o.kwargs)) > 16777216 then
     raise exception 'args and kwargs have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
-  elsif o.settings is not null and (jsonb_typeof(o.settings) <> 'object' or octet_length(o.settings::text) > 1000000 or jsonb_path_exists(o.settings, 'strict $.* ? (@.type() <> "string")')) then
-    raise exception 'settings have not the shape that workers rely on' using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
   end if;
+  perform pgqueue._check_settings(o.settings);
 end
 $$;
 comment on function pgqueue._check_schedule(pgqueue.schedule_order) is 'Refuses a schedule that could not run';

@@ -130,16 +130,14 @@ $$;
 comment on function pgqueue._seconds_in(jsonb) is 'The header unique_for as an interval';
 grant execute on function pgqueue._seconds_in(jsonb) to pgqueue_user;
 
-create or replace function pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                        task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text,
-                                        unique_key text, unique_for interval, on_conflict text)
+create or replace function pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, task_id text, headers jsonb, ignore_result boolean, link text, errback text,
+                                        options pgqueue.job_options)
   returns text
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   id text := coalesce(task_id, gen_random_uuid()::text);
-  key text;
   due_at timestamptz;
   message json;
   kept_id text;
@@ -156,59 +154,65 @@ begin
     raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
       using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
-  key := coalesce(limit_key, headers ->> 'limit_key');
-  unique_key := coalesce(unique_key, headers ->> 'unique_key');
-  unique_for := coalesce(unique_for, pgqueue._seconds_in(headers -> 'unique_for'));
-  on_conflict := coalesce(nullif(on_conflict, 'keep'), headers ->> 'on_conflict', on_conflict);
-  due_at := pgqueue._check_options('task', jsonb_populate_record(pgqueue._options(queue, priority, delay, eta, expires), jsonb_build_object(
-    'limit_key', key, 'unique_key', unique_key, 'unique_for', unique_for, 'on_conflict', on_conflict)));
-  if key is not null then
-    headers := coalesce(headers, '{}') || jsonb_build_object('limit_key', key);  -- A retry of the task has it as well.
+  options.limit_key := coalesce(options.limit_key, headers ->> 'limit_key');
+  options.unique_key := coalesce(options.unique_key, headers ->> 'unique_key');
+  options.unique_for := coalesce(options.unique_for, pgqueue._seconds_in(headers -> 'unique_for'));
+  options.on_conflict := coalesce(nullif(options.on_conflict, 'keep'), headers ->> 'on_conflict', options.on_conflict);
+  due_at := pgqueue._check_options('task', options);
+  if options.limit_key is not null then
+    headers := coalesce(headers, '{}') || jsonb_build_object('limit_key', options.limit_key);  -- A retry of the task has it as well.
   end if;
-  if unique_key is not null then
-    headers := coalesce(headers, '{}') || jsonb_strip_nulls(jsonb_build_object('unique_key', unique_key, 'unique_for', extract(epoch from unique_for), 'on_conflict', on_conflict));
+  if options.unique_key is not null then
+    headers := coalesce(headers, '{}')
+      || jsonb_strip_nulls(jsonb_build_object('unique_key', options.unique_key, 'unique_for', extract(epoch from options.unique_for), 'on_conflict', options.on_conflict));
   end if;
   headers := pgqueue._with_trace(headers);
   perform pgqueue._require_enrolled();
-  message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
-  if unique_key is not null then
-    kept_id := (pgqueue._publish_keyed(null, queue, message, priority, due_at, expires, key, unique_key, unique_for, on_conflict)).task_id;
+  message := pgqueue._task_message(task, args, kwargs, options.queue, options.priority, coalesce(due_at, options.eta), options.expires, id, headers,
+                                   coalesce(ignore_result, false), link, errback);
+  if options.unique_key is not null or options.after <> '{}' or options.batch is not null then
+    kept_id := (pgqueue._publish_keyed(
+      null, options.queue, message, options.priority, due_at, options.expires, options.limit_key, options.unique_key, options.unique_for, options.on_conflict,
+      jsonb_build_object('after', options.after, 'on_parent_failure', options.on_parent_failure, 'batch', options.batch))).task_id;
     if kept_id = id then
-      perform pgqueue._tell_sent(message, queue);
+      perform pgqueue._tell_sent(message, options.queue);
     end if;
     return kept_id;
   end if;
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload, limit_key)
-  values (_send_otherwise.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, _send_otherwise.priority, due_at,
-          _send_otherwise.expires, message, key);
-  perform pgqueue._wake_for(queue, due_at);
-  perform pgqueue._tell_sent(message, queue);
+  values (options.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, options.priority, due_at,
+          options.expires, message, options.limit_key);
+  perform pgqueue._wake_for(options.queue, due_at);
+  perform pgqueue._tell_sent(message, options.queue);
   return id;
 end
 $$;
-comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) is
+comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, jsonb, boolean, text, text, pgqueue.job_options) is
   'Sends a task that has options, or raises an error';
-grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, jsonb, boolean, text, text, pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                       headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text)
+                                       headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text,
+                                       after pgqueue.handle[], on_parent_failure text, batch bigint)
   returns boolean
   language sql stable
 begin atomic
   select trim(task) <> '' and jsonb_typeof(args) = 'array' and jsonb_typeof(kwargs) = 'object' and queue is not null and priority between 0 and 9
-    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for) = 0 and coalesce(on_conflict = 'keep', true)
+    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for, after, batch) = 0
+    and coalesce(on_conflict = 'keep', true) and coalesce(on_parent_failure = 'cancel', true)
     and coalesce(current_setting('pgqueue.traceparent', true), '') = '';
 end;
-comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text) is
+comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text, pgqueue.handle[], text, bigint) is
   'Whether a task is valid, belongs to no trace, and has no option but its queue, priority and id';
-grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text, text, interval, text, pgqueue.handle[], text, bigint) to pgqueue_user;
 
 create or replace function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
                                   priority int default 0, delay interval default null, eta timestamptz default null,
                                   expires timestamptz default null, task_id text default null, headers jsonb default null,
                                   ignore_result boolean default false, link text default null, errback text default null,
                                   limit_key text default null, unique_key text default null, unique_for interval default null,
-                                  on_conflict text default 'keep')
+                                  on_conflict text default 'keep', after pgqueue.handle[] default null, on_parent_failure text default 'cancel',
+                                  batch bigint default null)
   returns text
   language plpgsql volatile
 as $$
@@ -219,8 +223,11 @@ declare
 begin
   -- The usual task is one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time. So every
   -- name that could be shadowed is used in functions and views that are bound to the objects they use.
-  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for, on_conflict) is not true then
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback, limit_key, unique_key, unique_for, on_conflict);
+  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback, limit_key, unique_key, unique_for, on_conflict,
+                            after, on_parent_failure, batch) is not true then
+    return pgqueue._send_otherwise(
+      task, args, kwargs, task_id, headers, ignore_result, link, errback,
+      row(queue, priority, delay, eta, expires, null, null, null, unique_key, null, null, null, limit_key, after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
   end if;
   id := coalesce(task_id, pg_catalog.gen_random_uuid()::pg_catalog.text);
   insert into pgqueue.outbox (queue, kind, priority, payload)
@@ -231,13 +238,13 @@ begin
     return id;
   elsif nothing_left is null then
     -- No row was inserted: the role is not enrolled, or was enrolled only after the statement began.
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback, limit_key, unique_key, unique_for, on_conflict);
+    return pgqueue._send_otherwise(task, args, kwargs, id, headers, ignore_result, link, errback, pgqueue._options(queue, priority));
   end if;
   perform pgqueue._wake(queue);
   perform pgqueue._tell_sent(pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result), queue);
   return id;
 end
 $$;
-comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) is
+comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text, pgqueue.handle[], text, bigint) is
   'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task, or of the one that has its unique key';
-grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text, text, interval, text, pgqueue.handle[], text, bigint) to pgqueue_user;

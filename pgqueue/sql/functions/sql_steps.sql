@@ -26,6 +26,28 @@ as $$
 $$;
 comment on function pgqueue._sealed_by(jsonb) is 'The role that has sealed a step; NULL: none has, or the step was changed since, or the role is not enrolled any more';
 
+create or replace function pgqueue._outcome_seal(seal_key text, task_id text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Only the database makes it, when the job ends. It does not depend on the value, which comes back as Python has read it.
+  select encode(sha256(convert_to(concat(seal_key, ' outcome ', encode(sha256(convert_to(task_id, 'UTF8')), 'hex')), 'UTF8')), 'hex')
+$$;
+comment on function pgqueue._outcome_seal(text, text) is 'A digest for the outcome of a task that only a holder of the role''s key can compute';
+
+create or replace function pgqueue._is_sealed_outcome(task_id text, seal text)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_roles r
+    join pgqueue.role_key k on k.role = r.oid
+    where r.rolname = substr(seal, 66) and left(seal, 65) = pgqueue._outcome_seal(k.seal_key, task_id) || ':')
+$$;
+comment on function pgqueue._is_sealed_outcome(text, text) is 'Whether the database has sealed the outcome of this task at the end of its job, and the role of the job is still enrolled';
+
 create or replace function pgqueue._step_options(step jsonb, queue text, priority int)
   returns pgqueue.job_options
   language sql stable
@@ -56,6 +78,7 @@ as $$
 declare
   strange text := (select string_agg('"' || k || '"', ', ' order by k) from jsonb_object_keys(step) k
                    where k <> all ('{sql,params,with_result,result,timeout,max_attempts,backoff,label,durability}'));
+  params text[];
 begin
   if strange is not null then
     raise exception 'an SQL step has no option %', strange
@@ -64,6 +87,12 @@ begin
     raise exception 'result "%" is not known', step ->> 'result' using errcode = '22023', hint = 'It is rows, scalar, count or none.';
   end if;
   perform pgqueue._check_options(step ->> 'sql', pgqueue._step_options(step, 'default', 0));
+  params := pgqueue._step_params(step, null);
+  if cardinality(params) > 65535 or octet_length(array_to_string(params, '')) > 16777216 then
+    raise exception 'params are more than 65535 or have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
+  elsif octet_length(step ->> 'label') > 10000 then
+    raise exception 'label has more than 10000 bytes' using errcode = '54000', hint = 'A label is a short name.';
+  end if;
 end
 $$;
 comment on function pgqueue._check_step(jsonb) is 'Raises an error for a step that could not become a job';
@@ -91,6 +120,7 @@ begin
   end if;
   perform pgqueue._require_login(new.submitter);
   perform pgqueue._check_step(new.step);
+  perform pgqueue._check_settings(new.settings);
   new.sealed := new.step || jsonb_build_object('settings', coalesce(new.settings, '{}'));
   new.sealed := new.sealed || jsonb_build_object('seal', pgqueue._step_digest(seal_key, new.sealed) || ':' || pg_get_userbyid(new.submitter));
   return new;

@@ -16,7 +16,8 @@ declare
   new_id bigint;
   max_bytes constant int := 60000000;
 begin
-  select * into m from pgqueue.message q where q.id = _start_sql_task.id and q.token = _start_sql_task.token and q.kind = 'task';
+  -- The end of the message waits for the commit, or comes first: in a batch, the job takes its place.
+  select * into m from pgqueue.message q where q.id = _start_sql_task.id and q.token = _start_sql_task.token and q.kind = 'task' for key share;
   if not found then
     return 'gone';
   end if;
@@ -48,6 +49,9 @@ begin
           pgqueue._step_params(step, previous), pgqueue._settings_of_job(step -> 'settings', options), options.timeout, options.backoff, options.label, m.limit_key)
   returning inbox.id into new_id;
   update pgqueue.sql_task t set job_id = new_id where t.task_id = letter #>> '{headers,id}';
+  if m.is_member then
+    perform pgqueue._continue_member(m.id, new_id);
+  end if;
   perform pgqueue._wake(m.queue);
   return 'started';
 end
@@ -67,6 +71,8 @@ begin
   if letter is null then
     return;  -- The job runs again (pgqueue.retry): Celery has had the outcome of the first time.
   end if;
+  outcome := outcome || jsonb_build_object('seal', (select pgqueue._outcome_seal(k.seal_key, letter #>> '{headers,id}') || ':' || pg_get_userbyid(k.role)
+                                                    from pgqueue.role_key k where k.role = m.submitter));
   letter := jsonb_set(letter, '{headers,pgqueue_outcome}', outcome);
   insert into pgqueue.inbox (submitter, queue, kind, priority, payload) values (m.submitter, m.queue, 'task', m.priority, letter::json);
   perform pgqueue._wake(m.queue);
@@ -180,21 +186,43 @@ end
 $$;
 comment on function pgqueue._refuse_large_value() is 'Raises an error for a result that is too large for a message';
 
-create or replace function pgqueue._tell_sql_task(task_id text)
-  returns boolean
+create or replace function pgqueue._tell_sql_task(task_id text, seal text, is_counted boolean)
+  returns text
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A task that was refused has no row yet.
+  -- Any role that knows the id of a task can send a message that names an outcome.
+  if pgqueue._is_sealed_outcome(task_id, seal) is not true then
+    return 'forged';
+  end if;
+  -- The row of the task may be gone by now (pgqueue._forget_sql_tasks).
   insert into pgqueue.sql_task as t (task_id, ended_at, told_at) values (_tell_sql_task.task_id, clock_timestamp(), clock_timestamp())
   on conflict on constraint sql_task_pkey do update set told_at = excluded.told_at where t.told_at is null;
-  return found;
+  return case when found or is_counted then 'told' else 'known' end;
 end
 $$;
-comment on function pgqueue._tell_sql_task(text) is
-  'Records that Celery has the outcome of a task, in the transaction that stores the result and sends the next steps. False: it had it before, so this transaction must send nothing. For workers';
-grant execute on function pgqueue._tell_sql_task(text) to pgqueue_worker;
+comment on function pgqueue._tell_sql_task(text, text, boolean) is
+  'Records that Celery has the outcome of a task, in the transaction that stores the result and sends the next steps. known: it had it before, so this transaction must send nothing; is_counted: unless it is a member of a chord, which counts each once. forged: no job of this task has ended so. For workers';
+grant execute on function pgqueue._tell_sql_task(text, text, boolean) to pgqueue_worker;
+
+create or replace function pgqueue._refuse_sql_task(task_id text, is_counted boolean)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into pgqueue.sql_task as t (task_id, ended_at, told_at) values (_refuse_sql_task.task_id, clock_timestamp(), clock_timestamp())
+  on conflict do nothing;
+  -- A task with a job has its outcome from that, whatever another message with its id contains.
+  return case
+    when found or is_counted and exists (select from pgqueue.sql_task t where t.task_id = _refuse_sql_task.task_id and t.job_id is null) then 'told'
+    else 'known' end;
+end
+$$;
+comment on function pgqueue._refuse_sql_task(text, boolean) is
+  'pgqueue._tell_sql_task for a task of which no job was made, because its step is refused. known: Celery had the outcome before, or the task has a job. For workers';
+grant execute on function pgqueue._refuse_sql_task(text, boolean) to pgqueue_worker;
 
 create or replace function pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean)
   returns void
@@ -205,7 +233,7 @@ declare
   job_id bigint;
   m pgqueue.message;
 begin
-  for job_id in select t.job_id from pgqueue.sql_task t where t.task_id = any (task_ids) and t.ended_at is null loop
+  for job_id in select t.job_id from pgqueue.sql_task t where t.task_id = any (task_ids) and t.ended_at is null order by t.job_id loop
     -- A job that runs has locked its row, or its run is noted if it runs outside a transaction.
     select * into m from pgqueue.message q where q.id = job_id for update skip locked;
     if found and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then

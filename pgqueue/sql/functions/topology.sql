@@ -66,7 +66,6 @@ create or replace function pgqueue._drop_queue(queue text, if_unused boolean, if
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  unclaimed int;
   deleted int;
 begin
   if if_unused and exists (select from pgqueue.worker w where _drop_queue.queue = any (w.queues))
@@ -79,11 +78,13 @@ begin
   where q.id = any (array(select d.id from pgqueue.queue d where d.name = _drop_queue.queue for update skip locked));
   delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _drop_queue.queue for update skip locked);
   with gone as (
-    delete from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task' returning m as message, m.state as before
+    delete from pgqueue.message m
+    where m.id = any (array(select q.id from pgqueue.message q where q.queue = _drop_queue.queue and q.kind = 'task' order by q.id for update))
+    returning m as message, m.state as before
   )
-  -- A worker runs the messages that it has, and reports how they end.
-  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
-  into unclaimed, deleted from gone g;
+  -- A worker runs the messages that it has, and reports how they end, but not to a batch: that has lost them.
+  select count(case when g.before = 'claimed' then pgqueue._end_member(g.message, false) else pgqueue._revoke_task(g.message, 'the queue was deleted') end)
+  into deleted from gone g;
   return deleted;
 end
 $$;
@@ -123,10 +124,15 @@ begin
     delete from pgqueue.limit_rule l where l.queue = _give_up_queue.queue and l.role = holder;
     if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
       with gone as (
-        delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
+        delete from pgqueue.message m
+        where m.id = any (array(
+          select q.id from pgqueue.message q
+          where q.queue = _give_up_queue.queue and q.kind = 'task' and q.submitter = holder and q.state <> 'claimed'
+          order by q.id
+          for update))
         returning m as message
       )
-      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
+      select count(pgqueue._revoke_task(g.message, 'the queue was deleted')) into unclaimed from gone g;
     end if;
   end if;
 end

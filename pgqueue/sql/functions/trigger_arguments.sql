@@ -102,7 +102,7 @@ create or replace function pgqueue._trigger_options(argv text[])
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  of_both constant text[] := '{queue,priority,delay,eta,expires,limit_key,limit_key_column,unique_key,unique_key_column,unique_for,on_conflict}';
+  of_both constant text[] := '{queue,priority,delay,eta,expires,limit_key,limit_key_column,unique_key,unique_key_column,unique_for,on_conflict,after_column,on_parent_failure,batch,batch_column}';
   of_jobs constant text[] := '{label,timeout,max_attempts,backoff,durability,traceparent}';
   name text;
   options jsonb := '{}';
@@ -113,7 +113,10 @@ begin
   end if;
   for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
     name := split_part(argv[i], '=', 1);
-    if argv[0] = 'task' and name = any (of_jobs) and strpos(argv[i], '=') > 0 then
+    if name = 'after' and strpos(argv[i], '=') > 0 then
+      raise exception 'option "after" of pgqueue.enqueue_trigger names jobs that do not exist when the trigger is created'
+        using errcode = '22023', hint = 'Name a column of the row that has their handles: after_column=name.';
+    elsif argv[0] = 'task' and name = any (of_jobs) and strpos(argv[i], '=') > 0 then
       raise exception 'option "%" of pgqueue.enqueue_trigger is for SQL jobs', name using errcode = '22023', hint = 'A Celery task has it in its own code.';
     elsif name <> all (of_both || of_jobs) or strpos(argv[i], '=') = 0 then
       raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
@@ -121,7 +124,10 @@ begin
     end if;
     options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
   end loop;
-  foreach name in array array['limit_key', 'unique_key'] loop
+  if options ? 'on_parent_failure' and not options ? 'after_column' then
+    raise exception 'on_parent_failure needs after_column' using errcode = '22023', hint = 'Name a column of the row that has the handles of the jobs to wait for.';
+  end if;
+  foreach name in array array['limit_key', 'unique_key', 'batch'] loop
     if options ?& array[name, name || '_column'] then
       raise exception 'both % and %_column are given', name, name
         using errcode = '22023', hint = format('Give %s (the same for all rows) or %1$s_column (each row has its own).', name);
@@ -152,8 +158,48 @@ begin
 end
 $$;
 comment on function pgqueue._trigger_key(jsonb, text, jsonb, text, text) is
-  'The limit_key or the unique_key of what a trigger enqueues for a row: a constant, or the value of a column; empty counts as none';
+  'The limit_key, the unique_key or the batch of what a trigger enqueues for a row: a constant, or the value of a column; empty counts as none';
 grant execute on function pgqueue._trigger_key(jsonb, text, jsonb, text, text) to pgqueue_user;
+
+create or replace function pgqueue._handles_in(value jsonb)
+  returns pgqueue.handle[]
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select array_agg(case jsonb_typeof(e.v)
+                             when 'object' then ((e.v ->> 'id')::bigint, (e.v ->> 'cookie')::bigint)::pgqueue.handle
+                             else (split_part(e.v #>> '{}', ':', 1)::bigint, nullif(split_part(e.v #>> '{}', ':', 2), '')::bigint)::pgqueue.handle end order by e.n)
+          from jsonb_array_elements(case jsonb_typeof(value) when 'array' then value when 'null' then '[]' else jsonb_build_array(value) end) with ordinality e (v, n)
+          where jsonb_typeof(e.v) <> 'null');
+exception when data_exception then
+  raise exception 'the column that after_column names has no handle: %', left(value::text, 100)
+    using errcode = '22023', hint = 'It has handles of jobs, an array of them, their numbers, or texts as in 42:-7311009.';
+end
+$$;
+comment on function pgqueue._handles_in(jsonb) is 'The handles in a column of a row, which is a handle, a number, a text, or an array of one of these; NULL: none';
+grant execute on function pgqueue._handles_in(jsonb) to pgqueue_user;
+
+create or replace function pgqueue._trigger_after(options jsonb, row_json jsonb, table_schema text, table_name text)
+  returns pgqueue.handle[]
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := options ->> 'after_column';
+begin
+  if name is null then
+    return null;
+  elsif row_json is null then
+    raise exception 'a statement trigger has no row, so it has no after_column' using errcode = '22023', hint = 'Use "for each row".';
+  elsif not row_json ? name then
+    raise exception 'column "%" named in the trigger does not exist in %.%', name, table_schema, table_name using errcode = '42703';
+  end if;
+  return pgqueue._handles_in(row_json -> name);
+end
+$$;
+comment on function pgqueue._trigger_after(jsonb, jsonb, text, text) is 'The jobs that what a trigger enqueues for a row waits for';
+grant execute on function pgqueue._trigger_after(jsonb, jsonb, text, text) to pgqueue_user;
 
 create or replace function pgqueue._trigger_job_options(options jsonb)
   returns pgqueue.job_options

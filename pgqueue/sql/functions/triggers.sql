@@ -54,7 +54,7 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
-  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are those of pgqueue.enqueue but keep_result, as name=value, and limit_key_column and unique_key_column, whose value each row has';
+  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are those of pgqueue.enqueue but keep_result, as name=value, and limit_key_column, unique_key_column, batch_column and after_column, whose value each row has';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
 
 create or replace function pgqueue._is_plain_trigger(argv text[])
@@ -200,6 +200,8 @@ declare
 begin
   given.limit_key := pgqueue._trigger_key(options, 'limit_key', coalesce(new_row, old_row), table_schema, table_name);
   given.unique_key := pgqueue._trigger_key(options, 'unique_key', coalesce(new_row, old_row), table_schema, table_name);
+  given.batch := pgqueue._trigger_key(options, 'batch', coalesce(new_row, old_row), table_schema, table_name);
+  given.after := pgqueue._trigger_after(options, coalesce(new_row, old_row), table_schema, table_name);
   if options ? 'unique_key_column' then
     given := pgqueue._without_idle_key_options(given);
   end if;
@@ -221,7 +223,8 @@ begin
     argv[1], args,
     case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
     queue => coalesce(options ->> 'queue', 'celery'), priority => given.priority, delay => given.delay, eta => given.eta, expires => given.expires,
-    limit_key => given.limit_key, unique_key => given.unique_key, unique_for => given.unique_for, on_conflict => coalesce(given.on_conflict, 'keep'));
+    limit_key => given.limit_key, unique_key => given.unique_key, unique_for => given.unique_for, on_conflict => coalesce(given.on_conflict, 'keep'),
+    after => given.after, on_parent_failure => coalesce(given.on_parent_failure, 'cancel'), batch => given.batch);
 end
 $$;
 comment on function pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[]) is 'Enqueues the job or the task that a trigger asks for';
@@ -237,7 +240,7 @@ declare
   transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
                       from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
   options jsonb := pgqueue._trigger_options(argv);
-  key_columns text[] := array_remove(array[options ->> 'limit_key_column', options ->> 'unique_key_column'], null);
+  key_columns text[] := array_remove(array[options ->> 'limit_key_column', options ->> 'unique_key_column', options ->> 'batch_column', options ->> 'after_column'], null);
   unknown text := (select min(c) from unnest(columns || key_columns) c
                    where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
 begin
@@ -252,8 +255,8 @@ begin
     return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
                   (select string_agg(format('r.%I', c), ', ' order by c) from (select unnest(columns) union select unnest(key_columns)) u (c)), transition);
   end if;
-  if options ?| array['unique_key', 'unique_key_column'] then
-    -- One by one: each may replace one before, or be dropped for it.
+  if options ?| array['unique_key', 'unique_key_column', 'batch', 'batch_column', 'after_column'] then
+    -- One by one: each may replace one before, or be dropped for it, and has jobs of its own to wait for.
     return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, $18, $12, $13, $14, pg_catalog.to_jsonb(s), null, array[%s])::pg_catalog.text) from (select %s from %I r) s',
                   (select string_agg(format('s.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
                   (select string_agg(format('r.%I', c), ', ' order by c) from (select unnest(columns) union select unnest(key_columns)) u (c)), transition);

@@ -68,5 +68,8 @@ select pgqueue_run.append_rows(%(id)s, %(token)s, %(seq)s, %(rows)s::pg_catalog.
 select pgqueue_run.finish_result(%(id)s, %(token)s, %(command_tags)s::pg_catalog.text[], %(row_count)s, %(columns)s::pg_catalog.jsonb, %(rows)s::pg_catalog.jsonb,
                                  %(output_settings)s::pg_catalog.jsonb, %(notices)s::pg_catalog.jsonb, %(is_async)s, %(snooze_ms)s)
 
+-- name: needs_top_level
+select pgqueue._needs_top_level(%(error)s::pg_catalog.jsonb, %(sql)s)
+
 -- name: fail_result
 select pgqueue_run.fail_result(%(id)s, %(token)s, %(error)s::pg_catalog.jsonb, %(run_s)s, %(notices)s::pg_catalog.jsonb)

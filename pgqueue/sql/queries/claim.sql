@@ -5,13 +5,13 @@
 -- channel has room for: {"kind", "queues", "room"}, and for jobs {"role_limit", "held"}: how many of one role may be here, and
 -- how many are, by its number.
 select acked, kind, id, token, queue, earlier_deliveries, message, lane
-from pgqueue._ack_and_claim(%(worker_id)s, %(ids)s::bigint[], %(tokens)s::bigint[], %(demand)s::jsonb);
+from pgqueue._ack_and_claim(%(worker_id)s, %(ids)s::bigint[], %(tokens)s::bigint[], %(demand)s::jsonb, %(failed)s::bigint[]);
 
 -- name: claim_awaited
 select id, token, message, lane from pgqueue._claim_awaited(%(waiter_id)s, %(waiter_token)s, %(awaited_id)s)
 
 -- name: ack
-select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[]);
+select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[], %(failed)s::bigint[]);
 
 -- name: ack_early
 select pgqueue._ack_early(%(ids)s::bigint[], %(tokens)s::bigint[]);

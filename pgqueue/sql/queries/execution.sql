@@ -95,6 +95,9 @@ select pgqueue._defer_job(%(id)s, %(token)s, %(note)s, pg_catalog.make_interval(
 -- name: retry_deferred
 select pgqueue._retry_deferred(r.oid) from pg_catalog.pg_roles r where r.rolname = %(role)s
 
+-- name: check_dependencies
+select pgqueue._check_dependencies(1, %(id)s)
+
 -- name: note_run
 select pgqueue._note_run(%(id)s, %(token)s, %(pid)s, %(run_s)s)
 

@@ -10,7 +10,7 @@ select k.reached, k.task_id
 from pgqueue._publish_keyed(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s::int, %(eta)s::timestamptz,
   clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s,
-  %(unique_key)s, make_interval(secs => %(unique_for)s::float8), %(on_conflict)s) k;
+  %(unique_key)s, make_interval(secs => %(unique_for)s::float8), %(on_conflict)s, %(dependence)s::jsonb) k;
 
 -- name: publish_many
 select coalesce(sum(pgqueue._publish(
@@ -49,7 +49,10 @@ select pgqueue.send_task(
     limit_key => %(limit_key)s,
     unique_key => %(unique_key)s,
     unique_for => %(unique_for)s::interval,
-    on_conflict => %(on_conflict)s
+    on_conflict => %(on_conflict)s,
+    after => (select array_agg((h.id, h.cookie)::pgqueue.handle) from jsonb_to_recordset(%(after)s::jsonb) h (id bigint, cookie bigint)),
+    on_parent_failure => %(on_parent_failure)s,
+    batch => %(batch)s::bigint
 )
 
 -- name: list_scheduled

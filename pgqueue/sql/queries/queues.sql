@@ -62,6 +62,12 @@ values (%(act)s, %(id)s::bigint, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, 
         %(max_count)s::int, %(is_dry_run)s::boolean)
 returning count
 
+-- name: rehearse_job_order
+-- It makes the checks of discard_job and retry_job, and changes nothing. The cookie of a number: as in retry_job.
+insert into pgqueue.job_order (act, id, cookie, is_dry_run)
+values (%(act)s, %(id)s::bigint, coalesce(%(cookie)s::bigint, (select (j.handle).cookie from pgqueue.jobs j where j.id = %(id)s::bigint)), true)
+returning count
+
 -- name: discard_job
 -- The cookie of a number: as in retry_job.
 insert into pgqueue.job_order (act, id, cookie)

@@ -11,7 +11,10 @@ returning sealed::pg_catalog.text
 select pgqueue._start_sql_task(%(id)s, %(token)s, %(step)s::pg_catalog.jsonb, %(previous)s)
 
 -- name: tell_sql_task
-select pgqueue._tell_sql_task(%(task_id)s)
+select pgqueue._tell_sql_task(%(task_id)s, %(seal)s, %(is_counted)s)
+
+-- name: refuse_sql_task
+select pgqueue._refuse_sql_task(%(task_id)s, %(is_counted)s)
 
 -- name: revoke_sql_tasks
 select pgqueue._revoke_sql_tasks(%(task_ids)s::pg_catalog.text[], %(terminate)s)

@@ -17,17 +17,25 @@ if TYPE_CHECKING:
 #: The server function that ends all sessions at once. A warning raised by SQL code names another function.
 _FAREWELL = "quickdie"
 _TERMINATED = "57P01"
+#: The server function that refuses a value of a setting that is a number.
+_SETTING_REFUSED = "call_int_check_hook"
+#: The server function of RAISE in PL/pgSQL.
+_RAISE = "exec_stmt_raise"
+#: The server functions of a COMMIT and a ROLLBACK in a procedure.
+_TRANSACTION_ENDS = frozenset({"_SPI_commit", "_SPI_rollback", "SPI_commit", "SPI_rollback"})
 
 #: The texts of libpq, which it never translates.
 _CUT = [os.strerror(code) for code in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)]
 
 Fields = dict[str, "str | None"]
 
-_MAX_CHARACTERS = 65_536
+_MAX_CHARACTERS, _KEPT_END = 65_536, 2_000
 
 #: pgqueue's names of fields for which psycopg's Diagnostic has other names.
 _DIAGNOSTICS = {
     "sqlstate": "sqlstate",
+    # It is not stored. It tells errors of the server from those that SQL code raises (pgqueue._needs_top_level).
+    "routine": "source_function",
     "message": "message_primary",
     "detail": "message_detail",
     "hint": "message_hint",
@@ -98,7 +106,20 @@ def timed_out(detail: str | None = None) -> SqlstateError:
 
 def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
     """Return whether an error is caused by earlier jobs, whose temporary tables have fixed this setting."""
-    return fields.get("sqlstate") == "22023" and "temp_buffers" in (fields.get("message") or "")
+    is_of_setting = fields.get("sqlstate") == "22023" and fields.get("routine") == _SETTING_REFUSED
+    return is_of_setting and "temp_buffers" in (fields.get("message") or "")
+
+
+def needs_own_transaction(fields: Mapping[str, str | None]) -> bool:
+    """Return whether an error says that a statement cannot run inside a transaction block.
+
+    A job may raise the same SQLSTATE, by another routine of the server. Inside a function or a block, of which the
+    context has several lines, such a statement cannot run anywhere.
+    """
+    sqlstate, routine = fields.get("sqlstate"), fields.get("routine")
+    if sqlstate == "2D000":
+        return routine in _TRANSACTION_ENDS
+    return sqlstate == "25001" and routine != _RAISE and "\n" not in (fields.get("context") or "")
 
 
 def fields_of(error: BaseException) -> Fields:
@@ -120,7 +141,7 @@ def fields_of(error: BaseException) -> Fields:
     else:
         found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
     # A job may raise any text, also one that no row can store.
-    return {name: value[:_MAX_CHARACTERS] for name, value in found.items() if value is not None}
+    return {name: _shorten(name, value) for name, value in found.items() if value is not None}
 
 
 def fields_of_diagnostic(diagnostic: psycopg.errors.Diagnostic) -> Fields:
@@ -147,6 +168,13 @@ def to_exception(fields: Mapping[str, str | None]) -> Exception:
         return psycopg.errors.lookup(sqlstate)(message)
     except KeyError:
         return psycopg.DatabaseError(f"{sqlstate}: {message}")
+
+
+def _shorten(name: str, value: str) -> str:
+    # The last lines of a context say which runner the job ran in.
+    if name == "context" and len(value) > _MAX_CHARACTERS:
+        return f"{value[: _MAX_CHARACTERS - _KEPT_END]}...{value[3 - _KEPT_END :]}"
+    return value[:_MAX_CHARACTERS]
 
 
 def _one_line(text: str) -> str:

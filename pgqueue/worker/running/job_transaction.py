@@ -23,7 +23,8 @@ import psycopg
 
 from ...errors import from_driver
 from ..claimed_job import Ending
-from .error_fields import SqlstateError, canceled, timed_out
+from .error_fields import SqlstateError, canceled, fields_of, needs_own_transaction, timed_out
+from .job_settings import QUOTING, READ_ONLY, JobSettings, settings_outside
 from .notices import Notices
 from .pipeline_call import PipelineCall
 from .result_buffer import ResultBuffer
@@ -39,14 +40,7 @@ if TYPE_CHECKING:
     from .job_session import JobSession
 
 CLAIM_LOST, EXPIRED = "PQ002", "PQ005"
-_NEEDS_TOP_LEVEL = ("25001", "2D000")
 _OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
-_QUOTING = "standard_conforming_strings"
-_READ_ONLY = "default_transaction_read_only"
-#: Settings that must be known before the transaction begins, or before its text is sent.
-_SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
-#: Settings that apply only after pgqueue's own queries at the beginning of the transaction have run.
-_TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ class JobTransaction:
                 return _summarize(self._run_in_transaction(statements, result))
             except psycopg.Error as error:
                 may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level and self._is_own
-                if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
+                if not may_need_top_level or not needs_own_transaction(fields_of(error)):
                     raise
         with ResultBuffer(self._job.keep_result) as result:
             return _summarize(self._run_at_top_level(statements[0], result))
@@ -140,22 +134,27 @@ class JobTransaction:
 
     def _set_quoting(self) -> bool:
         """Prepare the session to read text as the job will; return whether backslashes escape in plain constants."""
-        wanted = self._job.settings.get(_QUOTING)
-        if wanted is not None and wanted != self._session.reports(_QUOTING):
-            self._session.call("apply_settings", names=[_QUOTING], values=[wanted])
-        return self._session.reports(_QUOTING) == "off"
+        wanted = self._job.settings.get(QUOTING)
+        if wanted is not None and wanted != self._session.reports(QUOTING):
+            self._apply({QUOTING: wanted})
+        return self._session.reports(QUOTING) == "off"
+
+    def _apply(self, settings: dict[str, str]) -> None:
+        self._session.call("apply_settings", names=list(settings), values=list(settings.values()))
 
     def _run_in_transaction(self, statements: list[Statement], result: ResultBuffer) -> _Answer:
-        settings = dict(self._job.settings)
         modes = statements[0].modes if statements else {}
-        settings |= modes
-        before = {name: settings.pop(name) for name in _SET_BEFORE if name in settings}
-        if before:
-            self._session.call("apply_settings", names=list(before), values=list(before.values()))
-        is_read_only = self._session.reports(_READ_ONLY) == "on"
+        settings = JobSettings(self._job, self._application_name, modes)
+        if settings.before:
+            self._apply(settings.before)
+        is_read_only = self._session.reports(READ_ONLY) == "on"
         has_savepoint = is_read_only or any(statement.sets_transaction for statement in statements)
         with self._cancelable():
-            beginning = self._begin(settings)
+            inside = settings.inside
+            self._lock = PipelineCall.named(
+                "enter_job", **self._job.key, names=list(inside), values=list(inside.values())
+            )
+            beginning = [PipelineCall.named(self._boundaries.begin), self._lock]
             if has_savepoint:
                 beginning.append(PipelineCall.named("start_read_only"))
             if is_read_only:
@@ -169,31 +168,13 @@ class JobTransaction:
             self._complete(answer, result, end)
         return answer
 
-    def _begin(self, settings: dict[str, str]) -> list[PipelineCall]:
-        # Timeouts come last, because they apply to the job's statements only.
-        settings = {
-            "application_name": self._application_name,
-            "pgqueue.job_id": str(self._job.id),
-            **{name: value for name, value in settings.items() if name not in _TIMEOUTS},
-            **{name: value for name, value in settings.items() if name in _TIMEOUTS},
-        }
-        self._lock = PipelineCall.named(
-            "enter_job", **self._job.key, names=list(settings), values=list(settings.values())
-        )
-        return [PipelineCall.named(self._boundaries.begin), self._lock]
-
     def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
         self._session.roll_back()
         self._notices.forget()
         (ending,) = self._session.call("begin_job", **self._job.key)
         if ending is not None:
             raise NotToBegin(Ending(ending))
-        settings = {
-            "application_name": self._application_name,
-            "pgqueue.job_id": str(self._job.id),
-            **self._job.settings,
-        }
-        self._session.call("apply_settings", names=list(settings), values=list(settings.values()))
+        self._apply(settings_outside(self._job, self._application_name))
         with self._cancelable():
             answer = _Answer([])
             if timer := self._arm_timeout(is_local=False):

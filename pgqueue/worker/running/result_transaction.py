@@ -17,13 +17,13 @@ import psycopg
 
 from ...errors import from_driver
 from ..claimed_job import Ending
-from .error_fields import SqlstateError, canceled, fields_of, timed_out
+from .error_fields import SqlstateError, canceled, timed_out
 from .job_transaction import CLAIM_LOST, NotToBegin
 from .notices import Notices
 from .pipeline_call import PipelineCall
 from .result_buffer import ResultBuffer
 from .runner_forms import Form
-from .sql_splitter import check_parameters, split
+from .sql_splitter import PARSED_LENGTH, check_parameters, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .error_fields import Fields
     from .job_session import JobSession
     from .runner_forms import RunnerForm
+    from .sql_splitter import Statement
 
 #: The cursor of the rows (pgqueue._make_result_runner).
 _CURSOR = "pgqueue_result"
@@ -45,15 +46,6 @@ _TOP_LEVEL_SETTINGS = (
 )
 _QUOTING = "standard_conforming_strings"
 _RUNNER_LINE = re.compile(r"(?:^|\n)[^\n]*pgqueue_run\.result_\d+\(")
-#: The runner was changed, dropped, or is not for this login.
-_NO_RUNNER = frozenset({"PQ006", "42501", "42883"})
-#: Errors of a DO that commits, or calls what has to run outside of a transaction.
-_ENDS_TRANSACTION = frozenset({"25001", "2D000"})
-#: Only the login of the submitter may do that.
-_SETS_ROLE = re.compile(r'"(role|session_authorization)"')
-#: A trigger that deferred work has deferred more, or the job has made its transaction read-only.
-_DEFERS_AGAIN = frozenset({"25006", "55006"})
-_LOST_CURSOR = "the cursor of its result"
 
 
 def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
@@ -78,41 +70,51 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
     return form if form.form is not Form.QUERY or ";" not in before else None
 
 
-def find_refusal(job: ClaimedJob) -> SqlstateError | None:
-    """Return why a job can never run whose submitter may not log in, unless it is only that a runner is missing now."""
-    if not job.has_runner:
+def find_refusal(job: ClaimedJob, find_syntax_error: Callable[[str], Fields | None]) -> Fields | None:
+    """Return why a job can never run whose submitter may not log in; None: it may run with a login or a runner.
+
+    Args:
+        job: has no form in which it runs inside the server.
+        find_syntax_error: asks the server about a text that the parser does not understand.
+    """
+    if not job.has_runner or not (job.keep_result or (job.params and _has_semicolon(job))):
         return None
     try:
-        check_parameters(split(job.sql, lambda _: False), len(job.params))
+        statements = split(job.sql, lambda _: False)
+        check_parameters(statements, len(job.params))
     except SqlstateError as error:
-        return error
-    return SqlstateError(
-        "55000",
-        f'role "{job.submitter}" may not log in, so its jobs cannot keep the result of this SQL',
-        hint="A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept. "
-        "For other SQL use pgqueue.submit, or let workers log in as the role.",
-    )
+        return error.fields
+    syntax_error = None if all(each.is_understood for each in statements) else find_syntax_error(job.sql)
+    if syntax_error is not None:
+        return syntax_error
+    what = "keep the result of" if job.keep_result else "run"
+    message = f'role "{job.submitter}" may not log in, so its jobs cannot {what} this SQL'
+    detail, hint = _explain_refusal(job, statements)
+    hint += f" {'For other SQL use pgqueue.submit, or' if job.keep_result else 'Or'} let workers log in as the role."
+    return SqlstateError("55000", message, detail=detail, hint=hint).fields
 
 
-def needs_top_level(job: ClaimedJob, form: RunnerForm, fields: Fields, *, has_begun: bool) -> bool:
-    """Return whether an error says that a job cannot run inside a function.
+def _explain_refusal(job: ClaimedJob, statements: list[Statement]) -> tuple[str | None, str]:
+    """Return why a job has no form in which it runs inside the server, as a detail and a hint."""
+    usual_hint = "A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept."
+    setting = next((name for name in _TOP_LEVEL_SETTINGS if name in job.settings), None)
+    if not all(each.is_understood for each in statements):
+        length = len(job.sql.encode())
+        if length <= PARSED_LENGTH:
+            return "The parser of pgqueue does not know the syntax of the SQL, which PostgreSQL does.", usual_hint
+        detail = f"It has {length} bytes, and without a login of the role at most {PARSED_LENGTH} are examined."
+        return detail, "Put long values into params, or the statement into a function."
+    if setting is not None or job.settings.get(_QUOTING, "on") != "on":
+        detail = f'The job has the setting "{setting or _QUOTING}", which needs a session of the role.'
+        return detail, "Submit it from a session without that setting."
+    if job.params and _has_semicolon(job):
+        return "SQL with parameters has a semicolon.", "Leave the semicolon out, or put it into params."
+    return None, usual_hint
 
-    A job may raise any error itself. The statement of the job is run again only for those that the server raises.
-    """
-    sqlstate, message, context = fields.get("sqlstate"), fields.get("message") or "", fields.get("context")
-    if not has_begun:
-        return sqlstate in _NO_RUNNER
-    if sqlstate in _ENDS_TRANSACTION:
-        return form.command == "DO"
-    if sqlstate in _NO_RUNNER and context is None and f"result_{job.role}" in message:
-        return True
-    if sqlstate == "42501":
-        return _SETS_ROLE.search(message) is not None
-    if sqlstate in _DEFERS_AGAIN:
-        return True
-    # Without a context the runner was refused: a parameter has no type, a rule returns no rows, its cursor is lost.
-    is_refused = (sqlstate == "42P18" and bool(job.params)) or sqlstate == "42P11"
-    return context is None and (is_refused or (sqlstate == "34000" and _LOST_CURSOR in message))
+
+def _has_semicolon(job: ClaimedJob) -> bool:
+    """Return whether there is a semicolon before the end of the SQL, as pgqueue._lane looks for it."""
+    return ";" in job.sql.rstrip("; \t\r\n")
 
 
 def without_runner(fields: Fields, sql: str) -> Fields:
@@ -269,8 +271,3 @@ class ResultTransaction:
             if error.sqlstate == CLAIM_LOST:
                 raise from_driver(error) from error
             raise
-
-
-def fields_of_run(error: BaseException, sql: str) -> Fields:
-    """Return the fields of an error of a run inside the server."""
-    return without_runner(fields_of(error), sql)

@@ -36,7 +36,7 @@ _OWN_PARAMETERS = frozenset({"prepare_stmt", "create_function_stmt"})
 _HAS_PARAMETERS = re.compile(rb"\$\d")
 _TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
 #: A level of nesting takes at least two characters, and about 250 bytes of stack.
-_PARSED_LENGTH = 16_384
+PARSED_LENGTH = 16_384
 #: Jobs often have the same text with other parameters. At most this many texts are cached, of at most this many
 #: characters.
 _REMEMBERED, _REMEMBERED_LENGTH = 256, 2_000
@@ -158,7 +158,7 @@ class _Script:
 
     @staticmethod
     def _is_too_much(part: bytes, length: int) -> bool:
-        return length > _PARSED_LENGTH or _ENDLESS_OPERATOR.search(part) is not None
+        return length > PARSED_LENGTH or _ENDLESS_OPERATOR.search(part) is not None
 
 
 @lru_cache(_REMEMBERED)
@@ -227,7 +227,7 @@ def _parse_pieces(script: _Script, pieces: list[tuple[int, int]]) -> Iterator[St
     """Parse as many pieces together as the parser may be given, and those that it does not understand separately."""
     group: list[tuple[int, int]] = []
     for piece in pieces:
-        if group and piece[1] - group[0][0] > _PARSED_LENGTH:
+        if group and piece[1] - group[0][0] > PARSED_LENGTH:
             yield from _parse_group(script, group)
             group = []
         group.append(piece)

@@ -151,18 +151,38 @@ class StatementExchange:
         Raises:
             ConnectionLost: the session has ended.
         """
-        pgconn = self._connection.pgconn
-        try:
-            pgconn.send_prepare(b"", text.encode(self.encoding))
-            [answer] = self._wait(generators.execute(pgconn))
-        except psycopg.Error as error:
-            self._farewell.raise_if_lost(error)
-            raise
+        answer = self._prepare(text)
         # The server refuses a text that it cannot parse at a position, and several statements without one.
         return (
             answer.error_field(pq.DiagnosticField.SQLSTATE) == _SYNTAX_ERROR
             and answer.error_field(pq.DiagnosticField.STATEMENT_POSITION) is None
         )
+
+    def find_syntax_error(self, text: str) -> psycopg.Error | None:
+        """Ask the server whether it can parse a text of one or several statements. Runs nothing.
+
+        The server parses the whole text before it looks at what the names in it mean.
+
+        Raises:
+            ConnectionLost: the session has ended.
+        """
+        answer = self._prepare(text)
+        if (
+            answer.error_field(pq.DiagnosticField.SQLSTATE) != _SYNTAX_ERROR
+            or answer.error_field(pq.DiagnosticField.STATEMENT_POSITION) is None
+        ):
+            return None
+        return psycopg.errors.error_from_result(answer, encoding=self.encoding)
+
+    def _prepare(self, text: str) -> PGresult:
+        pgconn = self._connection.pgconn
+        try:
+            pgconn.send_prepare(b"", text.encode(self.encoding))
+            answers: list[PGresult] = self._wait(generators.execute(pgconn))
+        except psycopg.Error as error:
+            self._farewell.raise_if_lost(error)
+            raise
+        return answers[0]
 
     @property
     def encoding(self) -> str:
