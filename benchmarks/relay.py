@@ -38,7 +38,7 @@ QUEUE = "mail"
 class Nowhere:
     """A target that confirms everything and does nothing."""
 
-    name = "nowhere"
+    name = location = "nowhere"
     is_blocked = False
 
     def __init__(self) -> None:

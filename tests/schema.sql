@@ -1486,7 +1486,9 @@ CREATE TABLE pgqueue.worker (
     last_run_at timestamp with time zone,
     lost_at timestamp with time zone,
     successor integer,
-    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL
+    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL,
+    relays_to text[],
+    relays_jobs boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
@@ -1496,6 +1498,10 @@ COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
 
 COMMENT ON COLUMN pgqueue.worker.login IS 'The role that its session has logged in as: an administrator who observes acts for its own only';
+
+COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which it sends, without logins and passwords. NULL: the worker is no relay';
+
+COMMENT ON COLUMN pgqueue.worker.relays_jobs IS 'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1677,6 +1683,13 @@ CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RE
 CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, priority integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._keyed_jobs(k pgqueue.keyed_set) RETURNS TABLE(place bigint, count bigint, statement text, params text[], unique_key text)
     LANGUAGE sql STABLE
@@ -2637,6 +2650,10 @@ CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RET
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], has_jobs boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._setting_steps(job_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2770,6 +2787,10 @@ CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS pg
 
 CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim bigint) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
@@ -4042,6 +4063,10 @@ COMMENT ON COLUMN pgqueue.workers.running IS 'The numbers of its running jobs th
 COMMENT ON COLUMN pgqueue.workers.queues IS 'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 
 COMMENT ON COLUMN pgqueue.workers.wanted_executors IS 'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
+
+COMMENT ON COLUMN pgqueue.workers.relays_to IS 'Of `pgqueue relay`: the brokers to which it sends, as NAME: URL without login and password. NULL for other processes, and for roles other than monitors, workers and administrators';
+
+COMMENT ON COLUMN pgqueue.workers.relays_jobs IS 'Of `pgqueue relay`: whether it sends wake-ups for SQL jobs too. NULL for other processes';
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
@@ -5521,6 +5546,9 @@ GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jso
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._kept_jobs(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
 GRANT INSERT(session_id) ON TABLE pgqueue.keyed_set TO pgqueue_user;
 
 GRANT INSERT(due_at) ON TABLE pgqueue.keyed_set TO pgqueue_user;
@@ -6197,6 +6225,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], has_jobs boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], has_jobs boolean) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
@@ -6297,6 +6328,9 @@ REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
@@ -6938,4 +6972,4 @@ CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent
 
 CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[], wanted_executors integer) WITH (security_barrier=true);
+CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[], wanted_executors integer, relays_to text[], relays_jobs boolean) WITH (security_barrier=true);

@@ -190,7 +190,8 @@ class Channel(virtual.Channel):
     def basic_publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, **_kwargs: Any) -> int:
         """Publish, in the caller's transaction or one of its own; return how many queues that reached."""
         priority = self._get_message_priority(message)
-        return self._transport.publisher.publish(message, exchange, routing_key, priority)
+        publisher = self._transport.queue_databases.find(message, exchange, routing_key)
+        return publisher.publish(message, exchange, routing_key, priority)
 
     def seal_steps(self, steps: list[Step]) -> list[Step]:
         """Return SQL steps as the role has sealed them that publishes over this channel.
@@ -203,7 +204,7 @@ class Channel(virtual.Channel):
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         """Gather what a `Producer.batch` publishes."""
-        return PublishBatch(self, self._transport.publisher, max_size)
+        return PublishBatch(self, self._transport.publisher, self._transport.queue_databases, max_size)
 
     # Consuming
 

@@ -12,9 +12,12 @@ import sys
 from typing import Any
 
 from ..after_fork import Turn, call_in_forked_child
+from ..config import URL_SCHEME
 
 _worker_name: str | None = None
 _app: Any = None
+#: Whether the tasks of that worker are messages of another broker, and not claims.
+_has_other_broker = False
 
 
 def name() -> str:
@@ -28,8 +31,11 @@ def app() -> Any:
 
 
 def is_worker() -> bool:
-    """Return whether this is a Celery worker's main process, which acks tasks after its connection is closed."""
-    return _worker_name is not None
+    """Return whether this is a Celery worker's main process, which acks tasks after its connection is closed.
+
+    A worker with another broker is none: its tasks are not claims.
+    """
+    return _worker_name is not None and not _has_other_broker
 
 
 def running_tags() -> set[str]:
@@ -66,8 +72,16 @@ def listen_to_celery() -> None:
 
 
 def _become_worker(sender: Any, **_kwargs: object) -> None:
-    global _worker_name, _app
-    _worker_name, _app = sender.hostname, sender.app
+    global _worker_name, _app, _has_other_broker
+    _worker_name, _app, _has_other_broker = sender.hostname, sender.app, not _consumes_from_pgqueue(sender.app)
+
+
+def _consumes_from_pgqueue(app: Any) -> bool:
+    try:
+        with app.connection_for_read() as connection:
+            return bool(connection.get_transport_cls().driver_type == URL_SCHEME)
+    except ImportError:  # Of a transport whose package is missing: the worker is about to fail.
+        return False
 
 
 def _become_nobody() -> None:

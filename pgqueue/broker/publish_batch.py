@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import BatchPublishError
 
 from ..db.caller_transaction import current
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotSupported
 from ..tracing import with_trace
 from .envelope import to_row
 from .outgoing_message import to_outgoing
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from .outgoing_message import OutgoingMessage
     from .publisher import Publisher
+    from .queue_databases import QueueDatabases
 
 
 class PublishBatch:
     """Keeps messages until it is flushed. A flush sends all kept messages, or none."""
 
-    def __init__(self, channel: Channel, publisher: Publisher, max_size: int) -> None:
+    def __init__(self, channel: Channel, publisher: Publisher, databases: QueueDatabases, max_size: int) -> None:
         self.channel = channel
         self._publisher = publisher
+        self._databases = databases
         self._max_size = max_size
         self._messages: list[OutgoingMessage] = []
         self._failure: BaseException | None = None
@@ -48,6 +50,11 @@ class PublishBatch:
             raise InvalidArgument(
                 "a message of a kombu batch can have no unique key, no jobs to wait for and no batch of jobs",
                 hint="Publish it by itself.",
+            )
+        if self._databases.find(message, exchange, routing_key) is not self._publisher:
+            raise NotSupported(
+                f"a batch is one statement, and queue {routing_key} is in another database",
+                hint="Publish this message by itself.",
             )
         self._messages.append(to_outgoing(row, exchange, routing_key, priority))
         if len(self._messages) >= self._max_size:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Generic
 
 import psycopg
 
-from .consuming.acks import Acks, settle
+from .consuming.acks import Acks, settle, to_arrays
 from .consuming.capacity import ChannelT
 from .consuming.fetcher import Fetcher
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from ..db.database import Database
     from .consuming.buffer import ClaimedMessage
@@ -58,13 +58,24 @@ class RelayLink(Generic[ChannelT]):
             psycopg.Error: the server could not be reached.
         """
         for queue in self._queues.difference(queues):
-            self._fetcher.stop("task", queue)
+            for kind in ("task", "job"):
+                self._fetcher.stop(kind, queue)
             self._session.queues.cancel(queue)
             self._queues.discard(queue)
         for queue in sorted(set(queues) - self._queues):
             self._session.queues.consume(queue)
             self._queues.add(queue)
             self._fetcher.call()
+
+    def show_targets(self, targets: Sequence[str], *, has_jobs: bool) -> None:
+        """Let `pgqueue.workers` show that this is a relay, where it sends, and whether it sends wake-ups for SQL jobs.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        self._database.fetch(
+            "set_worker_targets", worker_id=self._session.worker_id, targets=list(targets), has_jobs=has_jobs
+        )
 
     def call(self) -> None:
         """Poll again now: there is room."""
@@ -83,10 +94,26 @@ class RelayLink(Generic[ChannelT]):
         while (found := self._fetcher.next()) is not None:
             yield found
 
+    def find_kept(self, delivery_tags: Sequence[str]) -> dict[str, int]:
+        """Return which of these claims are still valid, each with the priority of its message.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        ids, tokens = to_arrays(delivery_tags)
+        kept = {
+            int(job_id): int(priority) for job_id, priority in self._database.fetch("kept_jobs", ids=ids, tokens=tokens)
+        }
+        return {tag: kept[job_id] for tag, job_id in zip(delivery_tags, ids, strict=True) if job_id in kept}
+
+    def count(self, items: int) -> None:
+        """Count messages that are done with for `pgqueue.workers`."""
+        self._session.claims.count(items)
+
     def ack(self, delivery_tag: str) -> None:
         """Keep the ack of a message for the next poll, or for the time when it is due."""
         self._acks.add(delivery_tag)
-        self._session.claims.count(1)
+        self.count(1)
 
     def flush(self) -> None:
         """Send the acks now.

@@ -26,6 +26,8 @@ from .consuming.acks import Acks
 from .consuming.event_loop import EventLoopAdapter
 from .consuming.fetcher import Fetcher
 from .publisher import Publisher
+from .queue_databases import OPTION as DATABASES_OPTION
+from .queue_databases import QueueDatabases
 from .register import join_neighbours
 from .schema_check import require_usable_schema
 from .subscription import Subscription
@@ -87,6 +89,10 @@ class Transport(virtual.Transport):
         self.acks = Acks.of(self.database)
         self._caller = client.transport_options.get("in_transaction_of")
         self.publisher = Publisher(self.database, self._caller)
+        #: Where the messages of queues go that are in other databases.
+        self.queue_databases = QueueDatabases(
+            self.publisher, self._caller, client.transport_options.get(DATABASES_OPTION)
+        )
         self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
         self._fetcher: Fetcher[OurChannel] | None = None

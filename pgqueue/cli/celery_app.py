@@ -78,8 +78,8 @@ def require_same_database(app: Celery, dsn: str | None) -> None:
     theirs, ours = database_of(app), Database.for_dsn(Settings.load(dsn).conninfo)
     if theirs.conninfo != ours.conninfo and theirs.fetch("database_identity") != ours.fetch("database_identity"):
         raise click.UsageError(
-            "the broker of this app is another database than that of pgqueue up: give that with --dsn, "
-            "or start `pgqueue worker -A` for the app"
+            "the broker of this app is another database than that of pgqueue up or --dsn: leave broker_url out of the "
+            "app, give its database with --dsn, or start `pgqueue worker -A` for the app alone"
         )
 
 

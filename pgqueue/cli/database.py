@@ -10,6 +10,7 @@ from ..schema import migrate
 from .ask import ask
 from .options import on_database
 from .output import print_fields, print_json
+from .several import on_several_databases, print_json_of_each, show_each
 
 _APPLICATION = "pgqueue installer"
 
@@ -57,9 +58,21 @@ def uninstall(yes: bool, cascade: bool, dsn: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@on_database
-def status(dsn: str | None, as_json: bool) -> None:
+@on_several_databases
+def status(dsn: tuple[str, ...], as_json: bool) -> int:
     """Show what is installed, what waits and who works."""
+    if as_json:
+        return print_json_of_each(dsn, lambda one: (_find_status(one)[1], 0))
+    return show_each(dsn, _show_status)
+
+
+def _show_status(dsn: str | None) -> int:
+    print_fields({name: _join(value) for name, value in _find_status(dsn)[0].items()})
+    return 0
+
+
+def _find_status(dsn: str | None) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the fields for people, and those for scripts."""
     with ClientSession(dsn, application_name="pgqueue cli") as session:
         found = migrate.status(session.connection)
         fields: dict[str, object] = {
@@ -76,10 +89,7 @@ def status(dsn: str | None, as_json: bool) -> None:
                 "paused": [row.queue for row in queues if row.paused],
                 "workers": [row.worker for row in session.fetch_rows(LIST_WORKERS) if row.status == "online"],
             }
-    if as_json:
-        print_json(fields | {"schema": found.installed, "latest": found.latest, "pending": found.pending})
-    else:
-        print_fields({name: _join(value) for name, value in fields.items()})
+    return fields, fields | {"schema": found.installed, "latest": found.latest, "pending": found.pending}
 
 
 @click.command()

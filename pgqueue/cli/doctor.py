@@ -10,8 +10,8 @@ from rich.text import Text
 
 from .health.examine import examine
 from .health.finding import Finding, Level
-from .options import on_database
-from .output import console, print_json, to_text
+from .output import console, to_text
+from .several import on_several_databases, print_json_of_each, show_each
 
 _STYLES = {Level.OK: "green", Level.SKIP: "dim", Level.WARN: "yellow", Level.FAIL: "bold red"}
 _CHECK_WIDTH = 15
@@ -19,18 +19,24 @@ _CHECK_WIDTH = 15
 
 @click.command()
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
-@on_database
-def doctor(strict: bool, dsn: str | None, as_json: bool) -> int:
+@on_several_databases
+def doctor(strict: bool, dsn: tuple[str, ...], as_json: bool) -> int:
     """Check the database, its queues and this role's way to them; fail if something does not work."""
-    findings = []
-    for finding in examine(dsn):
-        findings.append(finding)
-        if not as_json:
-            _print(finding)
-    if as_json:
-        print_json([dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings])
     bad = {Level.FAIL, Level.WARN} if strict else {Level.FAIL}
-    return int(any(finding.level in bad for finding in findings))
+
+    def show(one: str | None) -> int:
+        findings = []
+        for finding in examine(one):
+            findings.append(finding)
+            _print(finding)
+        return int(any(finding.level in bad for finding in findings))
+
+    def find(one: str | None) -> tuple[object, int]:
+        findings = list(examine(one))
+        found = [dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings]
+        return found, int(any(finding.level in bad for finding in findings))
+
+    return print_json_of_each(dsn, find) if as_json else show_each(dsn, show)
 
 
 def _print(finding: Finding) -> None:

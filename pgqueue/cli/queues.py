@@ -59,6 +59,7 @@ _WORKERS = (
     Column("executors", rank=2),
     Column("wanted_executors", rank=3),
     Column("running", rank=1, least=8),
+    Column("relays_to", rank=2, least=16),
 )
 #: Queues for control commands, their answers and events: each Celery process has some.
 _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")

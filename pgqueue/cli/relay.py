@@ -11,7 +11,15 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..local.child_process import die_with_parent
 from ..worker.json_log import log_as_json
-from .options import dsn_option, is_on_command_line, listen_dsn_option, log_format_option
+from .options import is_on_command_line, log_format_option
+from .several import (
+    RepeatableCommand,
+    find_places,
+    one_or_none,
+    run_for_each,
+    several_dsn_option,
+    several_listen_dsn_option,
+)
 
 if TYPE_CHECKING:
     from ..broker.relay.relay import Routing
@@ -20,11 +28,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pgqueue.relay")
 
-#: The name of the target that the command line gives.
-_GIVEN = "given"
+#: The options that are about sending, and those that are about taking in, with their parameters.
+_OF_SENDING = {
+    "--to": "to_url",
+    "--to-file": "to_file",
+    "--targets": "targets",
+    "--exchange": "exchange",
+    "--routing-key": "routing_key",
+    "--jobs": "has_jobs",
+}
+_OF_ONE_TARGET = ("--to", "--to-file", "--exchange", "--routing-key")
 
 
-@click.command()
+@click.command(cls=RepeatableCommand)
 @click.option(
     "--queue",
     "queues",
@@ -36,6 +52,12 @@ _GIVEN = "given"
 )
 @click.option("--to-file", metavar="FILE", help="A file with the URL in its first line, in place of --to.")
 @click.option("--targets", metavar="FILE", help="A file with lines NAME = URL, for the routes in the database.")
+@click.option(
+    "--jobs",
+    "has_jobs",
+    is_flag=True,
+    help="Send wake-ups for SQL jobs too: workers there that reach the database run them (pgqueue.run_job).",
+)
 @click.option("--exchange", help="The exchange there, of RabbitMQ [default: the default exchange].")
 @click.option("--routing-key", help="The routing key there [default: the name of the queue].")
 @click.option(
@@ -56,13 +78,14 @@ _GIVEN = "given"
 @click.option("--from-file", metavar="FILE", help="A file with the URL in its first line, in place of --from.")
 @click.option("--into", metavar="QUEUE", help="With --from: the queue here [default: of the same name].")
 @log_format_option
-@dsn_option
-@listen_dsn_option
+@several_dsn_option
+@several_listen_dsn_option
 def relay(
     queues: tuple[str, ...],
     to_url: str | None,
     to_file: str | None,
     targets: str | None,
+    has_jobs: bool,
     exchange: str | None,
     routing_key: str | None,
     window: int,
@@ -70,16 +93,17 @@ def relay(
     from_file: str | None,
     into: str | None,
     log_format: str,
-    dsn: str | None,
-    listen_dsn: str | None,
-) -> None:
+    dsn: tuple[str, ...],
+    listen_dsn: tuple[str, ...],
+) -> int:
     """Send the Celery messages of queues on to another broker until SIGTERM, each after its commit.
 
     With --queue and --to it sends these queues there. Without them it follows the routes that administrators have set
     with pgqueue.relay_to, whose targets are NAMES: it sends to those of which PGQUEUE_RELAY_<NAME>_URL or --targets has
     the URL. With --from it takes messages in.
 
-    The role is a member of pgqueue_worker: it reads the messages of all roles.
+    The role is a member of pgqueue_worker: it reads the messages of all roles. With --dsn more than once, one process
+    for each database runs, and all stop together.
     """
     die_with_parent()
     if log_format == "json":
@@ -88,26 +112,56 @@ def relay(
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
+    from ..broker.relay.opening import require_transport
     from ..broker.relay.url import find_url
 
-    if to_url is not None and to_file is not None and is_on_command_line("to_url"):
-        raise click.UsageError("--to and --to-file do not go together")
-    if from_url is not None and from_file is not None and is_on_command_line("from_url"):
-        raise click.UsageError("--from and --from-file do not go together")
+    takes_in = from_url is not None or from_file is not None
+    _check_options(takes_in=takes_in, has_queues=bool(queues))
     _warn_of_password("to_url", to_url)
     _warn_of_password("from_url", from_url)
-    source = find_url(None if from_file else from_url, from_file, "--from")
-    target = find_url(None if to_file else to_url, to_file, "--to")
-    if listen_dsn is not None:
-        os.environ[LISTEN_DSN_VARIABLE] = listen_dsn
-    if source is not None:
-        if target is not None and (is_on_command_line("to_url") or to_file):
-            raise click.UsageError("--from and --to do not go together: run a process for each")
-        _take_in(_database(dsn), source, queues, into, window)
-        return
-    if into is not None:
+    if places := find_places(dsn, listen_dsn):
+        if takes_in:
+            raise click.UsageError(
+                "--from does not go with several --dsn: each message would go to one of them by chance"
+            )
+        return run_for_each(places)
+    if listen_dsn:
+        os.environ[LISTEN_DSN_VARIABLE] = listen_dsn[0]
+    database = _database(one_or_none(dsn))
+    if takes_in:
+        source = find_url(None if from_file else from_url, from_file, "--from")
+        assert source is not None
+        require_transport(source, "--from")
+        _take_in(database, source, queues, into, window)
+        return 0
+    target = find_url(None if to_file else to_url, to_file, "--to") if queues else None
+    routing = _route(queues, target, exchange, routing_key) if queues else _route_by_name(targets)
+    _send_on(database, routing._replace(has_jobs=has_jobs), window)
+    return 0
+
+
+def _check_options(*, takes_in: bool, has_queues: bool) -> None:
+    """Refuse options that do not go together. A URL of the environment yields to an option.
+
+    Raises:
+        UsageError: some do not.
+    """
+    given = [option for option, parameter in _OF_SENDING.items() if is_on_command_line(parameter)]
+    for option, parameter in (("--to", "to"), ("--from", "from")):
+        if is_on_command_line(f"{parameter}_url") and is_on_command_line(f"{parameter}_file"):
+            raise click.UsageError(f"{option} and {option}-file do not go together")
+    if takes_in and given:
+        raise click.UsageError(f"--from and {given[0]} do not go together: run a process for each direction")
+    if not takes_in and is_on_command_line("into"):
         raise click.UsageError("--into goes with --from")
-    _send_on(_database(dsn), _route(queues, target, targets, exchange, routing_key), window)
+    if has_queues and "--targets" in given:
+        raise click.UsageError(
+            "--targets is for the routes in the database: leave --queue out, or say where to with --to"
+        )
+    if not has_queues and not takes_in and (of_one := [option for option in given if option in _OF_ONE_TARGET]):
+        raise click.UsageError(
+            f"{of_one[0]} is for the queues of --queue: name them, or set routes with pgqueue.relay_to and --targets"
+        )
 
 
 def _send_on(database: Database, routing: Routing, window: int) -> None:
@@ -130,39 +184,53 @@ def _take_in(database: Database, url: str, queues: tuple[str, ...], into: str | 
     logger.info("%d messages were stored, %d were there already", intake.stored, intake.repeated)
 
 
-def _route(
-    queues: tuple[str, ...], url: str | None, targets: str | None, exchange: str | None, routing_key: str | None
-) -> Routing:
-    """Return the routes of the command line, or those of the database.
+def _route(queues: tuple[str, ...], url: str | None, exchange: str | None, routing_key: str | None) -> Routing:
+    """Return the routes of the command line.
 
     Raises:
         UsageError: the options do not go together.
+        PgQueueError: a package that the target needs is not installed.
     """
-    from ..broker.relay.opening import is_amqp, open_target
+    from ..broker.relay.opening import is_amqp, open_target, require_transport
     from ..broker.relay.relay import Routing
-    from ..broker.relay.routes import Route
-    from ..broker.relay.url import TargetUrls
+    from ..broker.relay.routes import GIVEN, Route
 
-    if not queues:
-        if exchange is not None or routing_key is not None or is_on_command_line("to_url"):
-            raise click.UsageError(
-                "name the queues with --queue, or set routes with pgqueue.relay_to and leave --to out"
-            )
-        urls = TargetUrls(targets)
-
-        def find(name: str) -> Target | None:
-            found = urls.find(name)
-            return None if found is None else open_target(found)
-
-        return Routing([], find)
     if url is None:
         raise click.UsageError("say where to: --to URL, --to-file FILE or PGQUEUE_RELAY_TO")
     if exchange and not is_amqp(url):
         raise click.UsageError(
             "--exchange is for RabbitMQ: kombu tells of no other broker whether an exchange reaches a queue"
         )
-    routes = [Route(queue, _GIVEN, exchange or None, routing_key) for queue in queues]
+    require_transport(url, "--to")
+    routes = [Route(queue, GIVEN, exchange or None, routing_key) for queue in queues]
     return Routing(routes, lambda _name: open_target(url))
+
+
+def _route_by_name(targets: str | None) -> Routing:
+    """Follow the routes in the database, to targets whose URLs are known here.
+
+    Raises:
+        UsageError: no URL is known.
+        PgQueueError: one is no URL of a broker, or a package that it needs is not installed.
+    """
+    from ..broker.relay.opening import open_target, require_transport
+    from ..broker.relay.relay import Routing
+    from ..broker.relay.url import TargetUrls
+
+    urls = TargetUrls(targets)
+    if not urls.names:
+        raise click.UsageError(
+            "there is nowhere to send. Name queues with --queue and the broker with --to; or set routes with"
+            " pgqueue.relay_to, and give the URLs of their targets with --targets FILE or PGQUEUE_RELAY_<NAME>_URL"
+        )
+
+    def find(name: str) -> Target | None:
+        found = urls.find(name)
+        return None if found is None else open_target(found)
+
+    for name in urls.names:
+        require_transport(str(urls.find(name)), f"the target {name}")
+    return Routing([], find, urls.names)
 
 
 def _warn_of_password(option: str, url: str | None) -> None:

@@ -15,7 +15,15 @@ from ..schema.prepare import require_worker
 from ..worker.json_log import log_celery_as_json
 from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
-from .options import ADDRESS, dsn_option, listen_dsn_option, log_format_option
+from .options import ADDRESS, log_format_option
+from .several import (
+    RepeatableCommand,
+    find_places,
+    one_or_none,
+    run_for_each,
+    several_dsn_option,
+    several_listen_dsn_option,
+)
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -23,7 +31,11 @@ if TYPE_CHECKING:
     from ..worker.metrics.http_server import Address, HttpServer
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+#: Options of Celery's worker that only one process can have.
+_OF_ONE_PROCESS = ("-D", "--detach", "--pidfile")
+
+
+@click.command(cls=RepeatableCommand, context_settings={"ignore_unknown_options": True})
 @click.option(
     "--queues",
     help="The queues to take from [default: default,celery; -A: those of the app and default; --no-tasks: default].",
@@ -59,10 +71,65 @@ if TYPE_CHECKING:
     help="Serve /healthz, /readyz and /metrics there. There is no authentication: choose who can reach it.",
 )
 @click.option("--same-database", is_flag=True, hidden=True, help="Refuse an app whose broker is another database.")
-@dsn_option
-@listen_dsn_option
+@several_dsn_option
+@several_listen_dsn_option
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
 def worker(
+    queues: str | None,
+    no_tasks: bool,
+    concurrency: int | None,
+    autoscale: str | None,
+    executors: int | None,
+    executors_per_role: int | None,
+    app_name: str | None,
+    schedules: bool,
+    include: tuple[str, ...],
+    loglevel: str,
+    log_format: str,
+    hostname: str | None,
+    http_address: Address | None,
+    same_database: bool,
+    dsn: tuple[str, ...],
+    listen_dsn: tuple[str, ...],
+    celery_options: tuple[str, ...],
+) -> int:
+    """Run a worker until SIGTERM. Options not listed here go to `celery worker`.
+
+    With --dsn more than once, one process for each database runs, and all stop together.
+    """
+    die_with_parent()
+    if places := find_places(dsn, listen_dsn):
+        _refuse_for_several(celery_options, has_http=http_address is not None, has_schedules=schedules)
+        # An app that names its broker would run for that one in each process.
+        return run_for_each(places, further=lambda _number: ["--same-database"] if app_name is not None else [])
+    return _run(
+        queues=queues, no_tasks=no_tasks, concurrency=concurrency, autoscale=autoscale, executors=executors,
+        executors_per_role=executors_per_role, app_name=app_name, schedules=schedules, include=include,
+        loglevel=loglevel, log_format=log_format, hostname=hostname, http_address=http_address,
+        same_database=same_database, dsn=one_or_none(dsn), listen_dsn=one_or_none(listen_dsn),
+        celery_options=celery_options,
+    )  # fmt: skip
+
+
+def _refuse_for_several(celery_options: tuple[str, ...], *, has_http: bool, has_schedules: bool) -> None:
+    """Refuse options that one process for each database cannot share.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if has_http:
+        raise click.UsageError("--http does not go with several --dsn: each process would listen on the same port")
+    if has_schedules:
+        raise click.UsageError(
+            "--schedules does not go with several --dsn: each database would fire all schedules of the app"
+        )
+    for option in celery_options:
+        if option.partition("=")[0] in _OF_ONE_PROCESS:
+            raise click.UsageError(f"{option} does not go with several --dsn: there is a process for each")
+
+
+def _run(
+    *,
     queues: str | None,
     no_tasks: bool,
     concurrency: int | None,
@@ -81,8 +148,6 @@ def worker(
     listen_dsn: str | None,
     celery_options: tuple[str, ...],
 ) -> int:
-    """Run a worker until SIGTERM. Options not listed here go to `celery worker`."""
-    die_with_parent()
     app = find_app(app_name, dsn, listen_dsn)
     if same_database:
         require_same_database(app, dsn)

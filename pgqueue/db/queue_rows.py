@@ -40,6 +40,7 @@ class WorkerRow(NamedTuple):
     executors: int
     running: list[int]
     wanted_executors: int | None
+    relays_to: list[str] | None
 
 
 class TotalRow(NamedTuple):

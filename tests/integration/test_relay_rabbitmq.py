@@ -19,6 +19,7 @@ from kombu import Connection, Queue
 from benchmarks.brokers import RabbitMQ, rabbitmq_program
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
 from tests.harness import Database, eventually
+from tests.soak.move import System, move_there_and_back
 
 pytestmark = [
     pytest.mark.slow,
@@ -257,6 +258,22 @@ def test_messages_wait_for_a_broker_that_is_away_and_each_copy_but_one_is_flagge
         channel.queue_delete("outage")
     assert names == {f"t{n}" for n in range(1, 601)}
     assert len(first) == len(set(first))
+
+
+def test_a_live_system_moves_to_pgqueue_and_back_and_loses_no_task(
+    db: Database, rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    """`python -m tests.soak.move` does it with 10,000 tasks a minute."""
+    system = System(db, rabbitmq, tmp_path)
+    try:
+        outcome = move_there_and_back(system, rate=40, seconds=0.5)
+    finally:
+        system.end()
+        print(system.logs())  # Shown if the test has failed.
+
+    assert outcome.missing == 0
+    assert outcome.published > 100
+    assert all(outcome.ran.values())
 
 
 def test_messages_come_in_from_rabbitmq_and_are_acked_after_their_commit(stack: Stack) -> None:

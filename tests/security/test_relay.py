@@ -28,6 +28,24 @@ def test_a_route_holds_no_url_and_its_refusal_repeats_none(owner):
 
 
 def test_no_login_but_a_workers_takes_messages_in_or_reads_the_names_of_queues(alice, worker):
-    for call in ("_note_receipts('s', '{a}')", "_relay_queues()", "_has_ready_job('mail')"):
+    calls = ("_note_receipts('s', '{a}')", "_relay_queues()", "_has_ready_job('mail')", "_kept_jobs('{1}', '{1}')")
+    for call in calls:
         assert refused(alice, f"select pgqueue.{call}").sqlstate == "42501"
         worker.session.execute(f"select pgqueue.{call}")
+
+
+def test_a_wake_up_is_worth_nothing_without_the_token_and_the_login_of_a_worker(alice, worker):
+    alice.execute("select pgqueue.enqueue('select 1', queue => 'mail')")
+    [claim] = worker.claim("job", "mail")
+    take_over = "select id from pgqueue._take_over_job({}, {}, {})"
+
+    # A claim of a worker is no claim of a relay.
+    assert worker.session.execute(take_over.format(worker.id, claim.id, claim.token)).fetchall() == []
+    worker.session.execute("select pgqueue._set_worker_targets(%s, '{t}', true)", [worker.id])
+    assert worker.session.execute(take_over.format(worker.id, claim.id, claim.token + 1)).fetchall() == []
+    for call in (
+        take_over.format(worker.id, claim.id, claim.token),
+        f"select pgqueue._set_worker_targets({worker.id}, '{{t}}', true)",
+    ):
+        assert refused(alice, call).sqlstate == "42501"
+    assert worker.session.execute(take_over.format(worker.id, claim.id, claim.token)).fetchall() == [(claim.id,)]

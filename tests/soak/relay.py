@@ -1,9 +1,11 @@
 """`pgqueue relay` to a real RabbitMQ while relays are killed, sessions are ended and the broker restarts.
 
-    .venv/bin/python -m tests.soak.relay [--committed 200000] [--rolled-back 50000] [--publishers 16] [--relays 3] [--seed N]
+    .venv/bin/python -m tests.soak.relay [--committed 200000] [--rolled-back 50000] [--publishers 16] [--relays 3]
+        [--cuts] [--seed N]
 
 So many publishers commit and roll back, and each message has an id. The target's quorum queue must have each committed id at least once
 and no rolled-back one; of each id, all copies but one must have the header x-pgqueue-may-be-duplicate.
+With `--cuts` the connections to RabbitMQ are cut as well, in the middle of frames.
 The exit code is 1 if that does not hold. RabbitMQ is Debian's package rabbitmq-server; without it the exit code is 2.
 """
 
@@ -25,6 +27,7 @@ from kombu import Connection, Queue
 
 from benchmarks.brokers import RabbitMQ, rabbitmq_program
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
+from tests.harness.cut_proxy import CutProxy
 from tests.harness.database import Database
 from tests.harness.servers import temporary_server
 
@@ -106,6 +109,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--publishers", type=int, default=16)
     parser.add_argument("--relays", type=int, default=3)
     parser.add_argument("--restarts", type=int, default=2, help="of RabbitMQ")
+    parser.add_argument("--cuts", action="store_true", help="cut the relays' connections to RabbitMQ every few seconds")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args(arguments)
     if rabbitmq_program() is None:
@@ -117,7 +121,7 @@ def main(arguments: list[str]) -> int:
     rolled_back = [f"r{n}" for n in range(options.rolled_back)]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name, temporary_server() as server:
         folder = Path(name)
-        with RabbitMQ(folder / "rabbitmq") as rabbitmq:
+        with RabbitMQ(folder / "rabbitmq") as rabbitmq, CutProxy(rabbitmq.port) as proxy:
             with Connection(rabbitmq.url) as connection:
                 Queue(QUEUE, queue_arguments={"x-queue-type": "quorum"}, channel=connection.channel()).declare()
             db = Database(server)
@@ -134,11 +138,12 @@ def main(arguments: list[str]) -> int:
                 )
                 for n in range(options.publishers)
             ]
-            relays = Relays(db, rabbitmq.url, options.relays, folder)
+            url = rabbitmq.url.replace(f":{rabbitmq.port}/", f":{proxy.port}/") if options.cuts else rabbitmq.url
+            relays = Relays(db, url, options.relays, folder)
             began = time.monotonic()
             for publisher in publishers:
                 publisher.start()
-            disturb(db, relays, rabbitmq, publishers, options.restarts, dice)
+            disturb(db, relays, rabbitmq, publishers, options.restarts, dice, proxy)
             took = time.monotonic() - began
             codes = relays.end()
             copies, unflagged = read_all(rabbitmq.url)
@@ -149,7 +154,8 @@ def main(arguments: list[str]) -> int:
     repeated = sum(copies.values()) - len(copies)
     bad = [each for each, count in unflagged.items() if count > 1]
     print(
-        f"{len(committed)} committed, {len(rolled_back)} rolled back in {took:.0f} s; {relays.killed} relays killed;"
+        f"{len(committed)} committed, {len(rolled_back)} rolled back in {took:.0f} s; {relays.killed} relays killed,"
+        f" {proxy.cuts} connections cut;"
         f" missing {len(missing)}, rolled back but there {len(wrong)}, further copies {repeated}, of them not flagged {len(bad)};"
         f" exit codes of the relays {codes}"
     )
@@ -165,14 +171,17 @@ def disturb(
     publishers: list[threading.Thread],
     restarts: int,
     dice: random.Random,
+    proxy: CutProxy,
 ) -> None:
-    """Kill relays, end their sessions and restart the broker, until everything is published and relayed."""
+    """Kill relays, end their sessions, cut their connections and restart the broker, until all is relayed."""
     restart_at = time.monotonic() + 5
     while True:
         time.sleep(dice.uniform(0.5, 1.5))
         left = db.fetch_value("select count(*) from pgqueue.message")
         if not left and not any(publisher.is_alive() for publisher in publishers):
             return
+        if dice.random() < 0.5:
+            proxy.cut()
         if dice.random() < 0.5:
             relays.kill_one(dice)
         elif dice.random() < 0.5:

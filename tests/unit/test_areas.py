@@ -7,7 +7,7 @@ from tests.areas import AREAS, ROOT, THE_REST, area_of, find_tests, main
 SUITES = ("compat", "integration", "isolation", "plans", "properties", "security", "sql", "unit")
 #: Tests of what belongs to no area: `pgqueue up`, the containers, Flower, and the tests' own tools.
 NO_AREA = {
-    "test_areas.py", "test_child_process.py", "test_comparison.py", "test_compose.py", "test_local_access.py", "test_restart_policy.py",
+    "test_areas.py", "test_capacity.py", "test_child_process.py", "test_comparison.py", "test_compose.py", "test_local_access.py", "test_restart_policy.py",
     "test_chart.py", "test_every_server.py", "test_flower_pages.py",
     "test_prose.py", "test_second_chance.py", "test_structure.py", "test_systemd.py",
 }  # fmt: skip

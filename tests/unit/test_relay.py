@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from pgqueue.broker.job_consumer import ClaimedMessage
+from pgqueue.broker.relay.cargo import Cargo, Jobs, Tasks
 from pgqueue.broker.relay.lane import Lane
+from pgqueue.broker.relay.opening import require_transport
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
 from pgqueue.broker.relay.routes import Route, assign
 from pgqueue.broker.relay.target import Address, Answer, TargetLost, Verdict
-from pgqueue.broker.relay.url import check_url, describe, has_password, scrub
-from pgqueue.errors import InvalidArgument
+from pgqueue.broker.relay.url import TargetUrls, check_url, describe, has_password, locate, scrub
+from pgqueue.cli.relay import relay
+from pgqueue.errors import InvalidArgument, PgQueueError
 
 
 def claimed(number: int = 1, queue: str = "mail", earlier: int = 0, **changes: Any) -> ClaimedMessage:
@@ -107,6 +113,94 @@ def test_no_password_is_shown() -> None:
     assert scrub("login failed for app:s@cret, s%40cret and other", url) == "login failed for app:**, ** and **"
 
 
+def test_others_see_where_a_target_is_and_no_login() -> None:
+    assert (
+        locate("amqp://app:s%40cret@rabbit1:5672/v?ssl=1;amqp://app@rabbit2/v")
+        == "amqp://rabbit1:5672/v;amqp://rabbit2/v"
+    )
+    assert locate("sqs://AKIA:se/cret@") == "sqs://"
+    assert "cret" not in locate("amqp://app:s?cret@rabbit1/v")
+    assert locate("filesystem://") == "filesystem://"
+
+
+def test_the_urls_of_targets_come_from_a_file_before_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_RELAY_RABBIT_URL", "amqp://environment")
+    monkeypatch.setenv("PGQUEUE_RELAY_REDIS_2_URL", "redis://environment")
+    monkeypatch.setenv("PGQUEUE_RELAY_TO", "amqp://of-no-name")
+    file = tmp_path / "targets"
+    file.write_text("# comment\n\nrabbit = amqp://app:a=b@file\n")
+
+    urls = TargetUrls(str(file))
+
+    assert urls.names == ["rabbit", "redis_2"]
+    assert [urls.find(name) for name in ("rabbit", "redis_2", "other")] == [
+        "amqp://app:a=b@file",
+        "redis://environment",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rabbit amqp://app:secret@x", "line 1 of .* has no ="),
+        ("\nRabbit = amqp://app:secret@x", "line 2 of .* does not begin with the name"),
+        ("a = amqp://x\na = amqp://app:secret@x", "line 2 of .* repeats the target a"),
+        ("a = rabbit1:5672", "line 1 of .* is no URL"),
+        (None, "--targets: cannot read .*: No such file"),
+    ],
+)
+def test_a_file_of_targets_that_cannot_be_meant_is_refused_with_its_line(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    file = tmp_path / "targets"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(InvalidArgument, match=message) as refused:
+        TargetUrls(str(file))
+
+    assert "secret" not in str(refused.value)
+    assert refused.value.hint
+
+
+def test_a_broker_whose_package_is_missing_is_refused_with_what_to_install() -> None:
+    with pytest.raises(PgQueueError, match="--to: kombu cannot load its transport for consul") as refused:
+        require_transport("consul://host", "--to")
+    assert refused.value.hint == "Run: pip install 'kombu[consul]'"
+    require_transport("amqp://host", "--to")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nowhere to send"),
+        (["--to-file", "x"], "--to-file is for the queues of --queue"),
+        (["--exchange", "x"], "--exchange is for the queues of --queue"),
+        (["--queue", "a", "--targets", "x"], "--targets is for the routes in the database"),
+        (["--queue", "a", "--to", "amqp://x", "--to-file", "x"], "--to and --to-file do not go together"),
+        (["--queue", "a", "--from", "amqp://x", "--exchange", "x"], "--from and --exchange do not go together"),
+        (["--queue", "a", "--from", "amqp://x", "--targets", "x"], "--from and --targets do not go together"),
+        (["--queue", "a", "--to", "amqp://x", "--into", "b"], "--into goes with --from"),
+        (["--queue", "a", "--to", "redis://x", "--exchange", "x"], "--exchange is for RabbitMQ"),
+        (["--from", "amqp://x"], "--from takes one --queue"),
+        (
+            ["--queue", "a", "--from", "amqp://x", "--dsn", "host=a", "--dsn", "host=b"],
+            "--from does not go with several",
+        ),
+        (["--queue", "a", "--from", "amqp://x", "--jobs"], "--from and --jobs do not go together"),
+        (["--queue", "a"], "say where to"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], message: str) -> None:
+    answer = CliRunner().invoke(relay, arguments)
+
+    assert answer.exit_code == 2
+    assert message in " ".join(answer.output.split())
+
+
 @pytest.mark.parametrize("url", ["rabbit1:5672", "pgqueue://localhost/x", "postgresql://u:secret@localhost/x"])
 def test_what_is_no_other_broker_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
@@ -120,7 +214,7 @@ def test_what_is_no_other_broker_is_refused_without_being_repeated(url: str) -> 
 class FakeTarget:
     """Answers as it is told."""
 
-    name = "fake"
+    name = location = "fake"
 
     def __init__(self) -> None:
         self.is_blocked = False
@@ -178,17 +272,16 @@ class Settled:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, cargo: Cargo | None = None) -> None:
         self.target = FakeTarget()
         self.settled = Settled()
-        self.lane = Lane(self.target, self.settled, 10, lambda: None)
+        self.lane = Lane(self.target, cargo or Tasks(), self.settled, 10, lambda: None)
         self.lane.follow({"mail": Route("mail", "t"), "news": Route("news", "t")}, 0)
         self.now = 0.0
         self.lane.step(0)
 
     def take(self, *messages: ClaimedMessage) -> None:
-        for message in messages:
-            self.lane.take(message)
+        self.lane.take(messages)
         self.step()
 
     def step(self, seconds: float = 0.01) -> None:
@@ -217,7 +310,7 @@ def test_what_had_no_answer_is_sent_first_after_a_loss_and_flagged() -> None:
     assert not bench.lane.is_connected
     assert bench.lane.room(10) == 0
     bench.target.breaks_at.clear()
-    bench.lane.take(claimed(3))
+    bench.lane.take([claimed(3)])
     bench.step(1)
 
     again = bench.target.sent[2:]
@@ -317,6 +410,68 @@ def test_at_the_end_what_was_not_sent_goes_back_as_it_was_and_the_rest_flagged()
     bench.lane.give_back_all()
 
     assert sorted(bench.settled.released) == [("1:7", False), ("2:7", True)]
+
+
+# SQL jobs
+
+
+class Kept:
+    """Knows which claims of the relay are valid."""
+
+    def __init__(self) -> None:
+        self.priorities = {"1:7": 5, "2:7": 0}
+
+    def find_kept(self, delivery_tags: Sequence[str]) -> dict[str, int]:
+        return {tag: self.priorities[tag] for tag in delivery_tags if tag in self.priorities}
+
+
+def a_job(number: int) -> ClaimedMessage:
+    return ClaimedMessage("job", number, 7, "mail", 0, "16401", "batch")
+
+
+def test_a_wake_up_has_the_token_of_the_claim_and_nothing_of_the_sql() -> None:
+    bench = Bench(Jobs(Kept()))
+
+    bench.take(a_job(1), a_job(3))  # The third was canceled since it was claimed.
+
+    [sent] = bench.target.sent
+    assert json.loads(sent.body)[0] == [1, 7]
+    assert (sent.headers["task"], sent.headers["id"], sent.message_id) == ("pgqueue.run_job", "job-1", "job-1.7")
+    assert sent.priority == 5
+    assert not sent.is_flagged
+    assert bench.lane.qos.tags == ["1:7"]
+
+
+def test_a_job_takes_its_place_until_a_worker_has_it_and_its_wake_up_is_repeated() -> None:
+    kept = Kept()
+    bench = Bench(Jobs(kept, repeat_seconds=60))
+    bench.take(a_job(1), a_job(2))
+    bench.target.confirm_all()
+    bench.step()
+
+    assert bench.settled.acked == []
+    assert len(bench.lane.qos.tags) == 2
+    assert bench.lane.due_at(bench.now) < bench.now + 1
+
+    del kept.priorities["1:7"]
+    bench.step(1)
+    assert bench.lane.qos.tags == ["2:7"]
+
+    bench.step(60)
+    again = bench.target.sent[2:]
+    assert [(m.message_id, m.is_flagged) for m in again] == [("job-2.7", True)]
+    assert bench.settled.acked == []
+
+
+def test_a_wake_up_that_a_broker_refuses_for_good_costs_no_job() -> None:
+    bench = Bench(Jobs(Kept()))
+    bench.target.breaks_at["job-1.7"] = TargetLost("precondition failed", 406)
+
+    bench.take(a_job(1))
+
+    assert bench.settled.rejected == []
+    assert bench.settled.released == [("1:7", True)]
+    assert bench.lane.queues == {"news"}
 
 
 def test_a_broker_that_kombu_does_not_know_is_refused_at_the_door() -> None:

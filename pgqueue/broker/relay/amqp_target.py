@@ -20,7 +20,7 @@ from kombu.connection import Connection
 from .gathered_writes import GatheredWrites
 from .outgoing import Unsendable
 from .target import Answer, TargetLost, Verdict
-from .url import describe, scrub
+from .url import describe, locate, scrub
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
@@ -45,6 +45,7 @@ class AmqpTarget:
 
     def __init__(self, url: str) -> None:
         self.name = describe(url)
+        self.location = locate(url)
         self.is_blocked = False
         self._url = url
         self._writes = GatheredWrites()

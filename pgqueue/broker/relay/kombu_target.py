@@ -9,7 +9,7 @@ from kombu.exceptions import KombuError
 
 from .outgoing import Unsendable
 from .target import Answer, TargetLost, Verdict
-from .url import describe, scheme_of, scrub
+from .url import describe, locate, scheme_of, scrub
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
@@ -31,6 +31,7 @@ class KombuTarget:
 
     def __init__(self, url: str) -> None:
         self.name = describe(url)
+        self.location = locate(url)
         self._url = url
         self._scheme = scheme_of(url)
         self._connection: Any = None

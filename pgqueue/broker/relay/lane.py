@@ -1,22 +1,24 @@
-"""The messages on their way to one target: sent in order, settled when their answers come, sent again after a loss."""
+"""The messages of one kind on their way to a target: sent in order, settled when answered, sent again after a loss."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import math
+import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..envelope import MALFORMED
 from ..qos import QoS
-from .outgoing import Unsendable, to_outgoing
+from .outgoing import Unsendable
 from .target import TargetLost, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..job_consumer import ClaimedMessage
+    from .cargo import Cargo
     from .outgoing import Outgoing
     from .routes import Route
     from .target import Target
@@ -71,19 +73,26 @@ class _Hold(NamedTuple):
 
 
 class Lane:
-    """One target, with the queues that go there: what a consuming channel is to the fetcher. For one thread."""
+    """One target, with the queues that go there: what a consuming channel is to the fetcher. For one thread.
 
-    kind: str = "task"
+    Args:
+        window: how many messages it may hold that are not done with.
+    """
+
     role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
 
-    def __init__(self, target: Target, settling: Settling, window: int, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, target: Target, cargo: Cargo, settling: Settling, window: int, on_room: Callable[[], None]
+    ) -> None:
         self.target = target
+        self.kind = cargo.kind
         #: Those from which messages are claimed now.
         self.queues: frozenset[str] = frozenset()
         self.qos = QoS(None, window)
         #: How many messages the target has confirmed.
         self.confirmed = 0
         self.is_draining = False
+        self._cargo = cargo
         self._settling = settling
         self._on_room = on_room
         self._routes: Mapping[str, Route] = {}
@@ -120,19 +129,29 @@ class Lane:
         self._holds = {queue: hold for queue, hold in self._holds.items() if queue in routes}
         self._choose_queues(now)
 
-    def take(self, claimed: ClaimedMessage) -> None:
-        """Take over a claimed message.
+    def take(self, claimed: Sequence[ClaimedMessage]) -> None:
+        """Take over claimed messages.
 
         Raises:
-            psycopg.Error: it is none that can be sent, and the server could not be reached to say so.
+            psycopg.Error: the server could not be reached, to prepare them or to reject one that cannot be sent.
         """
-        self.qos.append(None, claimed.delivery_tag)
+        self.qos.append_jobs([each.delivery_tag for each in claimed])
+        self._cargo.prepare(claimed)
+        for each in claimed:
+            self._load(each)
+
+    def _load(self, claimed: ClaimedMessage) -> None:
         try:
-            self._waiting.append(to_outgoing(claimed))
+            message = self._cargo.load(claimed)
         except Unsendable as failure:
             self._reject(claimed.delivery_tag, claimed.queue, str(failure))
         except MALFORMED as failure:
             self._reject(claimed.delivery_tag, claimed.queue, f"it is no message of kombu: {failure!r:.200}")
+        else:
+            if message is None:
+                self.qos.ack(claimed.delivery_tag)
+            else:
+                self._waiting.append(message)
 
     def step(self, now: float) -> None:
         """Connect if that is due, settle what was answered, and send what waits.
@@ -141,6 +160,7 @@ class Lane:
             psycopg.Error: the server could not be reached.
         """
         self._end_holds(now)
+        self._look(now)
         try:
             if not self._is_connected:
                 if now < self._connect_at or (self.is_draining and self.is_idle):
@@ -158,7 +178,7 @@ class Lane:
 
     def due_at(self, now: float) -> float:
         """Return when to call `step` again, if no answer comes before (monotonic)."""
-        due = min((hold.until for hold in self._holds.values() if hold.until > now), default=math.inf)
+        due = min([self._cargo.due_at(), *(hold.until for hold in self._holds.values() if hold.until > now)])
         return min(due, self._connect_at) if not self._is_connected else min(due, now + _LOOK_SECONDS)
 
     def give_back_waiting(self) -> None:
@@ -188,9 +208,7 @@ class Lane:
             for answer in self.target.collect():
                 flight = self._flights.pop(answer.number, None)
                 if flight is not None and answer.verdict is Verdict.CONFIRMED:
-                    self.confirmed += 1
-                    self.qos.ack(flight.message.delivery_tag)
-                    self._settling.ack(flight.message.delivery_tag)
+                    self._confirm(flight.message, time.monotonic())
             return
         self.close()
 
@@ -198,6 +216,7 @@ class Lane:
         """Forget all messages: their claims are lost, or about to be."""
         self._waiting.clear()
         self._flights.clear()
+        self._cargo.forget()
         self.qos.ack(*self.qos.tags)
 
     def close(self) -> None:
@@ -221,7 +240,7 @@ class Lane:
             try:
                 number = self.target.send(message, route.address(message.queue))
             except Unsendable as failure:
-                self._reject(message.delivery_tag, message.queue, str(failure))
+                self._refuse(message, str(failure), now)
                 continue
             except TargetLost:
                 # It may have been sent, as those before it.
@@ -241,11 +260,9 @@ class Lane:
                 continue  # Its claim was lost meanwhile.
             message = flight.message
             if answer.verdict is Verdict.CONFIRMED:
-                self.confirmed += 1
                 if (hold := self._holds.get(message.queue)) is not None and hold.until <= now:
                     del self._holds[message.queue]
-                self.qos.ack(message.delivery_tag)
-                self._settling.ack(message.delivery_tag)
+                self._confirm(message, now)
                 continue
             why = answer.detail or "the broker cannot take it now"
             if answer.verdict is Verdict.REFUSED:
@@ -255,6 +272,20 @@ class Lane:
         if back:
             self._release(back)
         if was_full or (not was_roomy and self.qos.is_roomy()):
+            self._on_room()
+
+    def _confirm(self, message: Outgoing, now: float) -> None:
+        self.confirmed += 1
+        if self._cargo.confirm(message, now):
+            self.qos.ack(message.delivery_tag)
+            self._settling.ack(message.delivery_tag)
+
+    def _look(self, now: float) -> None:
+        """Free the places of messages that are done with, and send again what the target may have lost."""
+        changes = self._cargo.look(now)
+        self._waiting.extend(changes.again)
+        if changes.ended:
+            self.qos.ack(*changes.ended)
             self._on_room()
 
     def _require_answers(self, now: float) -> None:
@@ -291,7 +322,7 @@ class Lane:
             self._hold(first.queue, str(loss), now)
         else:
             self._waiting.popleft()
-            self._reject(first.delivery_tag, first.queue, f"the broker refused it: {loss}")
+            self._refuse(first, f"the broker refused it: {loss}", now)
 
     def _hold(self, queue: str, reason: str, now: float) -> None:
         """Claim nothing of a queue for a while, each time twice as long."""
@@ -325,6 +356,14 @@ class Lane:
             if tags:
                 self.qos.ack(*tags)
                 self._settling.release(tags, undelivered=undelivered)
+
+    def _refuse(self, message: Outgoing, reason: str, now: float) -> None:
+        """Settle a message that the target will never take."""
+        if self._cargo.may_reject:
+            self._reject(message.delivery_tag, message.queue, reason)
+        else:
+            self._hold(message.queue, reason, now)
+            self._release([message])
 
     def _reject(self, delivery_tag: str, queue: str, reason: str) -> None:
         logger.error("message %s of queue %s is a dead letter: %s", delivery_tag.partition(":")[0], queue, reason)

@@ -7,6 +7,7 @@ import math
 import select
 import signal
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -14,13 +15,16 @@ import psycopg
 from ...db.self_pipe import SelfPipe
 from ...errors import PgQueueError
 from ..relay_link import RelayLink
+from .cargo import Jobs, Tasks
 from .lane import Lane
-from .routes import Route, assign
+from .routes import GIVEN, Route, assign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...db.database import Database
+    from ..job_consumer import ClaimedMessage
+    from .cargo import Cargo
     from .target import Target
 
 logger = logging.getLogger(__name__)
@@ -39,6 +43,10 @@ class Routing(NamedTuple):
     fixed: Sequence[Route]
     #: Opens a target by its name; None: this relay has no URL for it.
     open_target: Callable[[str], Target | None]
+    #: The names for which it has URLs, if the routes are those in the database.
+    names: Sequence[str] = ()
+    #: Whether wake-ups are sent for SQL jobs, too.
+    has_jobs: bool = False
 
 
 class _Settling:
@@ -60,19 +68,23 @@ class _Settling:
     def release(self, delivery_tags: list[str], *, undelivered: bool) -> None:
         self.require().release(delivery_tags, undelivered=undelivered)
 
+    def find_kept(self, delivery_tags: Sequence[str]) -> dict[str, int]:
+        return self.require().find_kept(delivery_tags)
+
 
 class Relay:
     """Sends messages on until it is stopped.
 
     Args:
-        window: how many messages may be on their way to each target.
+        window: how many messages may be on their way to each target; and how many jobs may wait for a worker there.
     """
 
     def __init__(self, database: Database, routing: Routing, window: int) -> None:
         self._database = database
         self._routing = routing
         self._window = window
-        self._lanes: dict[str, Lane] = {}
+        #: By target and kind.
+        self._lanes: dict[tuple[str, str], Lane] = {}
         self._channels: list[Lane] = []
         self._settling = _Settling()
         self._stop = SelfPipe()
@@ -81,6 +93,10 @@ class Relay:
         self._has_room = False
         self._routes_at = -math.inf
         self._unknown: set[str] = set()
+        #: Of the routes or queues that are missing, the text that was logged last.
+        self._waits_for = ""
+        #: The targets as the database shows them; None: it does not yet.
+        self._shown: list[str] | None = None
         self._told_of_jobs: set[str] = set()
 
     @property
@@ -141,8 +157,11 @@ class Relay:
             self._follow_routes(now)
         self._has_room = False
         poll_at = link.poll()
+        taken: defaultdict[Lane, list[ClaimedMessage]] = defaultdict(list)
         for claimed, lane in link.take():
-            lane.take(claimed)
+            taken[lane].append(claimed)
+        for lane, messages in taken.items():
+            lane.take(messages)
         before = self.confirmed
         now = time.monotonic()
         for lane in self._lanes.values():
@@ -171,33 +190,59 @@ class Relay:
         if any(route.is_pattern for route in routes):
             names = [name for (name,) in self._database.fetch("relay_queues")]
         assigned = assign(routes, names)
+        self._tell_of_waiting(routes, assigned)
         for target in {route.target for route in assigned.values()}:
             self._open_lane(target)
-        for target, lane in self._lanes.items():
+        for (target, _kind), lane in self._lanes.items():
             lane.follow({queue: route for queue, route in assigned.items() if route.target == target}, now)
-        queues = [queue for queue, route in assigned.items() if route.target in self._lanes]
+        queues = [queue for queue, route in assigned.items() if (route.target, Tasks.kind) in self._lanes]
         self._settling.require().consume(queues)
-        self._tell_of_jobs(queues)
+        self._show_targets()
+        if not self._routing.has_jobs:
+            self._tell_of_jobs(queues)
+
+    def _tell_of_waiting(self, routes: Sequence[Route], assigned: Mapping[str, Route]) -> None:
+        """Log what is missing if there is nothing to send, once."""
+        waits_for = ""
+        if not routes:
+            waits_for = f"a route to {' or '.join(self._routing.names)}: pgqueue.relay_to(queue, target) sets one"
+        elif not assigned:
+            waits_for = f"a queue that matches {', '.join(route.queue for route in routes)}"
+        if waits_for and waits_for != self._waits_for:
+            logger.warning("nothing to relay yet: this waits for %s. It looks every %.0f s", waits_for, _ROUTES_SECONDS)
+        self._waits_for = waits_for
+
+    def _show_targets(self) -> None:
+        shown = [
+            lane.target.location if name == GIVEN else f"{name}: {lane.target.location}"
+            for (name, kind), lane in sorted(self._lanes.items())
+            if kind == Tasks.kind
+        ]
+        if shown != self._shown:
+            self._settling.require().show_targets(shown, has_jobs=self._routing.has_jobs)
+            self._shown = shown
 
     def _open_lane(self, name: str) -> None:
-        if name in self._lanes:
-            return
-        target = self._routing.open_target(name)
-        if target is None:
-            if name not in self._unknown:
-                self._unknown.add(name)
-                logger.warning("this relay has no URL of the target %s, and leaves its queues alone", name)
-            return
-        lane = Lane(target, self._settling, self._window, self._call)
-        self._lanes[name] = lane
-        self._channels.append(lane)
+        cargoes: list[Cargo] = [Tasks(), Jobs(self._settling)] if self._routing.has_jobs else [Tasks()]
+        for cargo in cargoes:
+            if (name, cargo.kind) in self._lanes:
+                return
+            target = self._routing.open_target(name)
+            if target is None:
+                if name not in self._unknown:
+                    self._unknown.add(name)
+                    logger.warning("this relay has no URL of the target %s, and leaves its queues alone", name)
+                return
+            lane = Lane(target, cargo, self._settling, self._window, self._call)
+            self._lanes[name, cargo.kind] = lane
+            self._channels.append(lane)
 
     def _tell_of_jobs(self, queues: Sequence[str]) -> None:
         """Log once for each queue that SQL jobs wait there."""
         for queue in queues:
             if queue not in self._told_of_jobs and self._database.fetch("has_ready_job", queue=queue)[0][0]:
                 self._told_of_jobs.add(queue)
-                logger.warning("SQL jobs wait in queue %s: a relay leaves them to pgqueue worker", queue)
+                logger.warning("SQL jobs wait in queue %s: a relay without --jobs leaves them to pgqueue worker", queue)
 
     def _call(self) -> None:
         self._has_room = True
@@ -207,6 +252,7 @@ class Relay:
     def _open_link(self) -> None:
         self._settling.link = RelayLink(self._database, self._channels)
         self._routes_at = -math.inf
+        self._shown = None
 
     def _close_link(self) -> None:
         """After an error of the database: take the confirms that have come, and forget the rest."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _LEFT_OUT = re.compile(r"^celeryev\.|^celeryev$|\.pidbox$|\.dead$|^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
 
 
+#: The name of the target that the command line gives. A target in the database has another: this is no word there.
+GIVEN = "--to"
+
+
 class Route(NamedTuple):
     """Where the messages of a queue, or of all queues that a pattern matches, go."""
 

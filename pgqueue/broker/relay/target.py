@@ -53,6 +53,8 @@ class Target(Protocol):
 
     #: How the log names it: without its password.
     name: str
+    #: How others see it: without its login.
+    location: str
 
     @property
     def is_blocked(self) -> bool:

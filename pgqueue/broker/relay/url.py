@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url, sanitize_url
 
+from ...config import URL_SCHEME
 from ...errors import InvalidArgument
 
 _MASK = "**"
+#: A target's name, as `pgqueue.relay_to` takes it, and the environment variable of its URL.
+_TARGET = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_VARIABLE = re.compile(r"PGQUEUE_RELAY_([A-Z][A-Z0-9_]{0,30})_URL")
+_FILE_HINT = "The user who runs the relay must be able to read it; its first line is the URL of the broker."
+_TARGETS_HINT = (
+    "The user who runs the relay must be able to read it; each line is NAME = URL, as rabbit = amqp://host:5672/vhost"
+)
 
 
 def scheme_of(url: str) -> str:
@@ -22,6 +31,20 @@ def scheme_of(url: str) -> str:
 def describe(url: str) -> str:
     """Return a URL, or several with `;` between them, without passwords and options."""
     return ";".join(sanitize_url(each, _MASK).partition("?")[0] for each in url.split(";"))
+
+
+def locate(url: str) -> str:
+    """Return where a URL leads, or several with `;` between them: without logins, passwords and options."""
+    return ";".join(map(_locate, url.split(";")))
+
+
+def _locate(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    place, _, options = rest.partition("?")
+    if "@" in options:
+        # A password with a question mark that is not encoded: the login does not end where it should.
+        place = "..."
+    return f"{scheme}{separator}{place.rpartition('@')[2]}"
 
 
 def has_password(url: str) -> bool:
@@ -40,22 +63,20 @@ def find_url(url: str | None, path: str | None, option: str) -> str | None:
     """Return the URL that an option gives, by itself or in the first line of a file; None: it is not given.
 
     Raises:
-        InvalidArgument: what is given is no URL of a broker.
-        OSError: the file cannot be read.
+        InvalidArgument: what is given is no URL of a broker, or the file cannot be read.
     """
     if url is not None:
         return check_url(url, option)
-    return None if path is None else read_url(path)
+    return None if path is None else read_url(path, f"{option}-file")
 
 
-def read_url(path: str) -> str:
+def read_url(path: str, option: str) -> str:
     """Return the URL that a file has in its first line.
 
     Raises:
-        InvalidArgument: it has none.
-        OSError: it cannot be read.
+        InvalidArgument: it has none, or cannot be read.
     """
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    lines = _read(path, option, _FILE_HINT).split("\n")
     return check_url(lines[0].strip(), f"the first line of {path}")
 
 
@@ -69,7 +90,7 @@ def check_url(url: str, source: str) -> str:
         raise InvalidArgument(
             f"{source} is no URL of a broker", hint="For example amqp://user:password@host:5672/vhost"
         )
-    if scheme_of(url) in ("pgqueue", "postgresql", "postgres"):
+    if scheme_of(url) in (URL_SCHEME, "postgresql", "postgres"):
         raise InvalidArgument(
             f"{source} leads to PostgreSQL",
             hint="A relay joins pgqueue with another broker. The database is given by --dsn.",
@@ -77,7 +98,7 @@ def check_url(url: str, source: str) -> str:
     if scheme_of(url) not in TRANSPORT_ALIASES:
         raise InvalidArgument(
             f"{source} is of a broker that kombu does not know: {scheme_of(url)}",
-            hint=f"kombu knows {', '.join(sorted(TRANSPORT_ALIASES))}.",
+            hint=f"kombu knows {', '.join(sorted(TRANSPORT_ALIASES.keys() - {URL_SCHEME}))}.",
         )
     return url
 
@@ -87,38 +108,56 @@ class TargetUrls:
 
     Args:
         path: a file with lines `name = url`.
+
+    Raises:
+        InvalidArgument: the file cannot be read, or something there or in the environment is no URL of a broker.
     """
 
     def __init__(self, path: str | None) -> None:
-        self._of_file = {} if path is None else _read_lines(path)
+        given = {
+            found[1].lower(): check_url(url, variable)
+            for variable, url in os.environ.items()
+            if url and (found := _VARIABLE.fullmatch(variable))
+        }
+        self._urls = given if path is None else given | _read_lines(path)
+
+    @property
+    def names(self) -> list[str]:
+        """The targets whose URLs are known."""
+        return sorted(self._urls)
 
     def find(self, target: str) -> str | None:
-        """Return the URL of a target, or None.
-
-        Raises:
-            InvalidArgument: what is given is no URL.
-        """
-        if (url := self._of_file.get(target)) is not None:
-            return check_url(url, f"the target {target}")
-        variable = variable_of(target)
-        return check_url(os.environ[variable], variable) if os.environ.get(variable) else None
-
-
-def variable_of(target: str) -> str:
-    """Return the environment variable that has the URL of a target."""
-    return f"PGQUEUE_RELAY_{target.upper()}_URL"
+        """Return the URL of a target, or None."""
+        return self._urls.get(target)
 
 
 def _read_lines(path: str) -> dict[str, str]:
-    found = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    found: dict[str, str] = {}
+    for number, line in enumerate(_read(path, "--targets", _TARGETS_HINT).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, separator, url = line.partition("=")
+        place = f"line {number} of {path}"
+        name, separator, url = (part.strip() for part in line.partition("="))
         if not separator:
-            raise InvalidArgument(f"line {number} of {path} has no =", hint="Each line is: name = url")
-        found[name.strip()] = url.strip()
+            raise InvalidArgument(f"{place} has no =", hint=_TARGETS_HINT)
+        if not _TARGET.fullmatch(name):
+            raise InvalidArgument(
+                f"{place} does not begin with the name of a target",
+                hint="A name has 1 to 31 lower-case letters, digits and _, and begins with a letter.",
+            )
+        if name in found:
+            raise InvalidArgument(f"{place} repeats the target {name}", hint="Keep one of the two lines.")
+        found[name] = check_url(url, place)
     return found
+
+
+def _read(path: str, option: str, hint: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as failure:
+        raise InvalidArgument(f"{option}: cannot read {path}: {failure.strerror or failure}", hint=hint) from failure
+    except UnicodeDecodeError as failure:
+        raise InvalidArgument(f"{option}: {path} is no text in UTF-8", hint=hint) from failure
 
 
 def _passwords(url: str) -> list[str]:

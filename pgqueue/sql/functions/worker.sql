@@ -99,6 +99,20 @@ comment on function pgqueue._set_worker_executors(int, int) is
   'Records how many jobs a worker can run at the same time, which changes when its pool is scaled';
 grant execute on function pgqueue._set_worker_executors(int, int) to pgqueue_worker, pgqueue_admin;
 
+create or replace function pgqueue._set_worker_targets(worker_id int, targets text[], has_jobs boolean)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._require_own_worker(worker_id);
+  update pgqueue.worker w set relays_to = targets, relays_jobs = has_jobs where w.id = worker_id;
+end
+$$;
+comment on function pgqueue._set_worker_targets(int, text[], boolean) is
+  'Records that a worker is a relay, the brokers to which it sends, and whether it sends wake-ups for SQL jobs';
+grant execute on function pgqueue._set_worker_targets(int, text[], boolean) to pgqueue_worker;
+
 create or replace function pgqueue._set_worker_queues(worker_id int, queues text[])
   returns void
   language plpgsql volatile security definer
@@ -206,10 +220,13 @@ create or replace view pgqueue.workers with (security_barrier) as
                order by a.started_at) as running,
          case when (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'))
               then w.queues end as queues,
-         (select r.executors from pgqueue.scale_request r where r.worker = w.name) as wanted_executors
+         (select r.executors from pgqueue.scale_request r where r.worker = w.name) as wanted_executors,
+         case when (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'))
+              then w.relays_to end as relays_to,
+         case when w.relays_to is not null then w.relays_jobs end as relays_jobs
   from pgqueue.worker w;
 comment on view pgqueue.workers is
-  'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
+  'Processes that consume: Celery workers, relays, and programs that listen to events or replies. running counts the running jobs that the role may see. queues and relays_to are shown to monitors, workers and administrators';
 comment on column pgqueue.workers.worker is 'The name of the worker, as NAME@HOST; PID@HOST for a process that is not a Celery worker';
 comment on column pgqueue.workers.started_at is 'When the process registered';
 comment on column pgqueue.workers.last_seen_at is 'When its last heartbeat came; there is one every pgqueue.naptime';
@@ -223,4 +240,8 @@ comment on column pgqueue.workers.queues is
   'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 comment on column pgqueue.workers.wanted_executors is
   'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
+comment on column pgqueue.workers.relays_to is
+  'Of `pgqueue relay`: the brokers to which it sends, as NAME: URL without login and password. NULL for other processes, and for roles other than monitors, workers and administrators';
+comment on column pgqueue.workers.relays_jobs is
+  'Of `pgqueue relay`: whether it sends wake-ups for SQL jobs too. NULL for other processes';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -6,7 +6,7 @@ from pgqueue.queues
 order by queue
 
 -- name: list_workers
-select worker, started_at, last_seen_at, status, items_processed, last_run_at, executors, running, wanted_executors
+select worker, started_at, last_seen_at, status, items_processed, last_run_at, executors, running, wanted_executors, relays_to
 from pgqueue.workers
 order by worker
 

@@ -11,6 +11,15 @@ select pgqueue._relay_queues()
 -- name: has_ready_job
 select pgqueue._has_ready_job(%(queue)s)
 
+-- name: set_worker_targets
+select pgqueue._set_worker_targets(%(worker_id)s, %(targets)s::text[], %(has_jobs)s)
+
+-- name: kept_jobs
+select id, priority from pgqueue._kept_jobs(%(ids)s::bigint[], %(tokens)s::bigint[])
+
+-- name: take_over_job
+select id, token, message, lane from pgqueue._take_over_job(%(worker_id)s, %(job_id)s, %(claim)s)
+
 -- name: take_in
 -- A message without an id is always new. The sub-select keeps the order of the source.
 with received as materialized (

@@ -27,3 +27,9 @@ comment on table pgqueue.relay_receipt is
   'The ids of messages that `pgqueue relay --from` has taken in, so that one that is delivered again is not stored again. Upkeep forgets them after 7 days';
 create index relay_receipt_received_at on pgqueue.relay_receipt (received_at);
 comment on index pgqueue.relay_receipt_received_at is 'pgqueue._forget_receipts: the old ones';
+
+alter table pgqueue.worker add column relays_to text[], add column relays_jobs boolean not null default false;
+comment on column pgqueue.worker.relays_to is
+  'Of a relay: the brokers to which it sends, without logins and passwords. NULL: the worker is no relay';
+comment on column pgqueue.worker.relays_jobs is
+  'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';

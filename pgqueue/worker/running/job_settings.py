@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 QUOTING = "standard_conforming_strings"
 READ_ONLY = "default_transaction_read_only"
-#: Settings that must be known before the transaction begins, or before its text is sent.
-_SET_BEFORE = (READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
+#: Settings that must be known before the transaction begins, or before its text is sent. Inside the server, where the
+#: transaction of the job has begun, a job cannot have them.
+SET_BEFORE = ("default_transaction_isolation", READ_ONLY, "default_transaction_deferrable", "client_encoding")
 #: Settings that apply only after pgqueue's own queries at the beginning of the transaction have run.
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
 
@@ -29,7 +30,7 @@ class JobSettings:
     def __init__(self, job: ClaimedJob, application_name: str, modes: Mapping[str, str]) -> None:
         inherited = {**job.settings, **modes}
         #: Those that apply before the transaction begins.
-        self.before = {name: inherited.pop(name) for name in _SET_BEFORE if name in inherited}
+        self.before = {name: inherited.pop(name) for name in SET_BEFORE if name in inherited}
         # Timeouts come last, because they apply to the job's statements only.
         timeouts = {name: inherited.pop(name) for name in list(inherited) if name in _TIMEOUTS}
         #: Those that apply at its beginning, in this order.

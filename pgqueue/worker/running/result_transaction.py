@@ -18,6 +18,7 @@ import psycopg
 from ...errors import from_driver
 from ..claimed_job import Ending
 from .error_fields import SqlstateError, canceled, timed_out
+from .job_settings import QUOTING, SET_BEFORE
 from .job_transaction import CLAIM_LOST, NotToBegin
 from .notices import Notices
 from .pipeline_call import PipelineCall
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 
 #: The cursor of the rows (pgqueue._make_result_runner).
 _CURSOR = "pgqueue_result"
-#: They must be known before the transaction begins, or before the text of the job is read.
-_TOP_LEVEL_SETTINGS = (
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "default_transaction_deferrable",
-    "client_encoding",
-)
-_QUOTING = "standard_conforming_strings"
 _RUNNER_LINE = re.compile(r"(?:^|\n)[^\n]*pgqueue_run\.result_\d+\(")
 
 
@@ -53,9 +46,9 @@ def find_runner_form(job: ClaimedJob) -> RunnerForm | None:
 
     A text that the parser does not understand is for the top level: only the server can say how many statements it has.
     """
-    if not job.has_runner or not job.keep_result or any(name in job.settings for name in _TOP_LEVEL_SETTINGS):
+    if not job.has_runner or not job.keep_result or any(name in job.settings for name in SET_BEFORE):
         return None
-    if job.settings.get(_QUOTING, "on") != "on":
+    if job.settings.get(QUOTING, "on") != "on":
         return None
     try:
         statements = split(job.sql, lambda _: False)
@@ -97,15 +90,15 @@ def find_refusal(job: ClaimedJob, find_syntax_error: Callable[[str], Fields | No
 def _explain_refusal(job: ClaimedJob, statements: list[Statement]) -> tuple[str | None, str]:
     """Return why a job has no form in which it runs inside the server, as a detail and a hint."""
     usual_hint = "A result of one SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN, SHOW or DO can be kept."
-    setting = next((name for name in _TOP_LEVEL_SETTINGS if name in job.settings), None)
+    setting = next((name for name in SET_BEFORE if name in job.settings), None)
     if not all(each.is_understood for each in statements):
         length = len(job.sql.encode())
         if length <= PARSED_LENGTH:
             return "The parser of pgqueue does not know the syntax of the SQL, which PostgreSQL does.", usual_hint
         detail = f"It has {length} bytes, and without a login of the role at most {PARSED_LENGTH} are examined."
         return detail, "Put long values into params, or the statement into a function."
-    if setting is not None or job.settings.get(_QUOTING, "on") != "on":
-        detail = f'The job has the setting "{setting or _QUOTING}", which needs a session of the role.'
+    if setting is not None or job.settings.get(QUOTING, "on") != "on":
+        detail = f'The job has the setting "{setting or QUOTING}", which needs a session of the role.'
         return detail, "Submit it from a session without that setting."
     if job.params and _has_semicolon(job):
         return "SQL with parameters has a semicolon.", "Leave the semicolon out, or put it into params."

@@ -1,0 +1,152 @@
+"""One process of a command for each of several databases, started, watched and stopped together.
+
+A process has one broker, one worker session and one identity for Celery. With a process for each database, a database
+that is away or slow holds up no other.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE
+from .child_process import ChildProcess
+from .fleet.backoff import Backoff
+from .service_notifier import ServiceNotifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+_LOOK_SECONDS = 0.1
+_RESTART_SECONDS = 1.0
+#: The exit code of a command line that cannot be meant: to start it again would not help.
+_MISUSE = 2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database, as a process is given it."""
+
+    #: How lines of the log name it.
+    name: str
+    dsn: str
+    listen_dsn: str | None
+
+
+@dataclass
+class _Watched:
+    place: Place
+    child: ChildProcess
+    backoff: Backoff = field(default_factory=Backoff)
+    started_at: float = 0.0
+    #: When it is started again; None: it runs.
+    start_at: float | None = None
+
+
+class DatabaseProcesses:
+    """Keeps one process for each place.
+
+    Args:
+        arguments: those of a pgqueue command for each place, without the database.
+        say: gets a line for each start and death.
+    """
+
+    def __init__(self, places: Sequence[Place], arguments: Sequence[Sequence[str]], say: Callable[[str], None]) -> None:
+        self._watched = [
+            _Watched(place, _make_child(place, each)) for place, each in zip(places, arguments, strict=True)
+        ]
+        self._say = say
+        self._notifier = ServiceNotifier()
+        #: The signals that have come and were not passed on. A handler takes no lock, it only appends.
+        self._signals: list[signal.Signals] = []
+
+    def run(self) -> int:
+        """Keep the processes running until a signal, which each of them gets; return the exit code when all have ended.
+
+        It is that of a process that refuses its command line, else 0 if all have ended well.
+        """
+        with self._handled_signals():
+            try:
+                for watched in self._watched:
+                    self._start(watched)
+                self._notifier.ready()
+                while not self._signals:
+                    refused = self._look()
+                    if refused is not None:
+                        self._signals.append(signal.SIGTERM)
+                        self._wait()
+                        return refused
+                    self._notifier.alive()
+                    time.sleep(_LOOK_SECONDS)
+                self._notifier.stopping()
+                return self._wait()
+            finally:
+                for watched in self._watched:
+                    watched.child.kill()
+
+    def _look(self) -> int | None:
+        """Start again what has died; return the exit code of a process that refuses its command line."""
+        now = time.monotonic()
+        for watched in self._watched:
+            if watched.start_at is not None:
+                if now >= watched.start_at:
+                    self._start(watched)
+                continue
+            code = watched.child.exit_code()
+            if code is None:
+                continue
+            if code == _MISUSE:
+                return code
+            delay = watched.backoff.next_delay(_RESTART_SECONDS, now - watched.started_at)
+            watched.start_at = now + delay
+            self._say(
+                f"the process for {watched.place.name} has ended ({watched.child.describe_exit()});"
+                f" starting it again in {delay:g} s"
+            )
+        return None
+
+    def _start(self, watched: _Watched) -> None:
+        watched.child.start()
+        watched.started_at, watched.start_at = time.monotonic(), None
+        self._say(f"the process for {watched.place.name} runs, pid {watched.child.pid}")
+
+    def _wait(self) -> int:
+        """Pass signals on until all processes have ended."""
+        while True:
+            while self._signals:
+                number = self._signals.pop(0)
+                for watched in self._watched:
+                    watched.child.send(number)
+            codes = [watched.child.exit_code() for watched in self._watched if watched.start_at is None]
+            if None not in codes:
+                return int(any(codes))
+            time.sleep(_LOOK_SECONDS)
+
+    @contextmanager
+    def _handled_signals(self) -> Iterator[None]:
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._signals.append(signal.Signals(number))
+
+        before = {number: signal.signal(number, note) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _make_child(place: Place, arguments: Sequence[str]) -> ChildProcess:
+    # The DSN may hold a password, and every user of the machine can read a command line.
+    environment = {DSN_VARIABLE: place.dsn}
+    # The children are no services of systemd's: this process is.
+    without = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]
+    if place.listen_dsn is None:
+        without.append(LISTEN_DSN_VARIABLE)
+    else:
+        environment[LISTEN_DSN_VARIABLE] = place.listen_dsn
+    return ChildProcess(place.name, arguments, environment, None, without)

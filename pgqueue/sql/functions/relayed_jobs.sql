@@ -1,0 +1,63 @@
+-- SQL jobs of a relay: it holds their claims and sends wake-ups, and the worker that gets a wake-up takes the claim over.
+--
+-- The token of a claim is the handle in the wake-up: valid for one job, once, and until the relay gives the claim up.
+
+create or replace function pgqueue._take_over_job(worker_id int, job_id bigint, claim bigint)
+  returns table (id bigint, token bigint, message json, lane pgqueue.lane)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  m pgqueue.message;
+begin
+  perform pgqueue._require_own_worker(_take_over_job.worker_id);
+  if not exists (select from pgqueue.worker w where w.id = _take_over_job.worker_id and w.lost_at is null) then
+    raise exception 'worker % is no longer registered', _take_over_job.worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  -- Another copy of the wake-up that is taking the job over has locked it, and so has the run of a job that another job waits for.
+  select q.* into m from pgqueue.message q
+  where q.id = job_id and q.token = claim and q.kind = 'job' and q.state = 'claimed'
+    and exists (select from pgqueue.worker r where r.id = q.worker_id and r.relays_jobs)
+  for update skip locked;
+  if not found then
+    return;
+  end if;
+  if exists (select from pgqueue.queue_switch s where s.name = m.queue and s.paused) then
+    -- The relay claims it again when the queue is resumed, and sends another wake-up.
+    perform pgqueue._release(array[m.id], array[m.token], true);
+    return;
+  end if;
+  return query
+  with taken as (
+    update pgqueue.message q set token = pgqueue._random_bigint(), worker_id = _take_over_job.worker_id where q.id = m.id
+    returning q.*
+  )
+  select t.id, t.token,
+         case when l.lane = 'batch' then to_json(t.submitter::bigint)
+              else pgqueue._job_document(t.id, t.token, t.queue, t.attempts, t.submitter, t.sql, t.params, t.settings, coalesce(t.timeout, t.queue_timeout), t.kept, t.label) end,
+         l.lane
+  from taken t
+  left join pgqueue.role_key k on k.role = t.submitter
+  cross join lateral (select pgqueue._lane(k.runner, t.kept, t.top_level, t.settings, t.params, t.sql)) l (lane);
+  update pgqueue.worker w set queues = w.queues || m.queue where w.id = _take_over_job.worker_id and m.queue <> all (w.queues);
+end
+$$;
+comment on function pgqueue._take_over_job(int, bigint, bigint) is
+  'Gives a worker the claim that a relay has on a job; no row if the relay has it no more. claim: the token of the wake-up. message: as in pgqueue._claim_awaited';
+grant execute on function pgqueue._take_over_job(int, bigint, bigint) to pgqueue_worker;
+
+create or replace function pgqueue._kept_jobs(ids bigint[], tokens bigint[])
+  returns table (id bigint, priority int)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+  -- A generic plan is forced, so the table is read by index even after it has grown.
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+  select m.id, m.priority::int from pgqueue.message m, unnest(ids, tokens) k (id, token) where m.id = k.id and m.token = k.token
+$$;
+comment on function pgqueue._kept_jobs(bigint[], bigint[]) is
+  'Which of these claims are still valid, with the priorities of their messages: the others were taken over, given back, or have ended';
+grant execute on function pgqueue._kept_jobs(bigint[], bigint[]) to pgqueue_worker;

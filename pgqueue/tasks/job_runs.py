@@ -1,0 +1,160 @@
+"""Runs SQL jobs in a process of another Celery worker: those whose claims it takes over from a relay.
+
+The executors are those of `pgqueue worker`, so a job runs with the rights of its submitter, and its effect, its result
+and its end commit together.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from ..after_fork import Turn, call_in_forked_child
+from ..broker.registered_worker import RegisteredWorker
+from ..db.database import Database
+from ..worker.batch import BatchJob
+from ..worker.claimed_job import ClaimedJob, Ending, Lane
+from ..worker.context import WorkerContext
+from ..worker.executor_pool import ExecutorPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..broker.registered_worker import TakenOver
+    from ..worker.batch import Chunk
+    from ..worker.claimed_job import Outcome
+
+#: Each thread that runs a wake-up waits for its job, so Celery's pool decides how many run at the same time.
+_MOST_EXECUTORS = 1000
+_LOOK_SECONDS = 0.5
+
+
+class JobRuns:
+    """The executors of this process for one database. Threads may share it; a forked child may not use it.
+
+    Args:
+        name: of the worker, as the history shows it.
+    """
+
+    _known: ClassVar[dict[str, JobRuns]] = {}
+    _known_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, conninfo: str, name: str) -> None:
+        database = Database.for_dsn(conninfo)
+        self._ends = _Ends()
+        self._pool = ExecutorPool(WorkerContext.on(database, name), (1, _MOST_EXECUTORS), self._ends)
+        self._worker = RegisteredWorker(database, self._pool.cancel_poller.poll_soon)
+        self._pool.start()
+
+    @classmethod
+    def of(cls, conninfo: str, name: str) -> JobRuns:
+        """Return the one of this process for a database. Opens no connection."""
+        with cls._known_lock:
+            if conninfo not in cls._known:
+                cls._known[conninfo] = cls(conninfo, name)
+            return cls._known[conninfo]
+
+    def run(self, job_id: int, claim: int) -> Ending | None:
+        """Take a job over and run it to the end of this run.
+
+        Return how it ended as far as this process knows: GONE, the relay has it no more; None, it has ended in the
+        server, which knows how.
+
+        Raises:
+            psycopg.Error, PgQueueError: as `RegisteredWorker.take_over`.
+        """
+        taken = self._worker.take_over(job_id, claim)
+        if taken is None:
+            return Ending.GONE
+        try:
+            self._ends.expect(taken.id)
+            self._pool.submit([_to_job(taken)])
+            return self._ends.wait(taken.id, self._pool.deliver)
+        except BaseException:
+            # A time limit of Celery, for example. The jobs that run here are stopped, and come again.
+            self._pool.cancel_running()
+            raise
+        finally:
+            self._worker.end(taken)
+
+    def close(self) -> None:
+        """Wait for the jobs that run, end the executors, and unregister."""
+        self._pool.stop()
+        self._worker.close()
+
+    @classmethod
+    def _forget_parents(cls) -> None:
+        cls._known, cls._known_lock = {}, threading.Lock()
+
+
+def _to_job(taken: TakenOver) -> BatchJob | ClaimedJob:
+    if Lane(taken.lane) is Lane.BATCH:
+        return BatchJob(taken.id, taken.token, int(taken.message), f"{taken.id}:{taken.token}")
+    return ClaimedJob.from_document(taken.message)
+
+
+class _End(NamedTuple):
+    ending: Ending | None
+
+
+class _Ends:
+    """How jobs have ended, for the threads that wait for them: a listener of the executor pool."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._changes = 0
+        #: None: it has not ended.
+        self._endings: dict[int, _End | None] = {}
+        self._delivering = threading.Lock()
+
+    def expect(self, job_id: int) -> None:
+        """Keep how this job ends."""
+        with self._changed:
+            self._endings[job_id] = None
+
+    def wait(self, job_id: int, deliver: Callable[[], None]) -> Ending | None:
+        """Wait for the end of a job."""
+        while True:
+            with self._changed:
+                seen = self._changes
+            with self._delivering:
+                deliver()
+            with self._changed:
+                end = self._endings[job_id]
+                if end is not None:
+                    del self._endings[job_id]
+                    return end.ending
+                self._changed.wait_for(lambda seen=seen: self._changes != seen, _LOOK_SECONDS)  # type: ignore[misc]
+
+    # As a listener of the pool
+
+    def on_change(self) -> None:
+        """Wake the threads that wait. One of them delivers."""
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    def on_job_ended(self, job: ClaimedJob, outcome: Outcome) -> None:
+        """Keep how a job of the top-level lane ended."""
+        self._end(job.id, outcome.ending)
+
+    def on_batch_ended(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
+        """Keep how jobs of the batch lane ended."""
+        for job in jobs:
+            self._end(job.id, Ending.RELEASED if chunk is None else chunk.endings.get(job.id))
+
+    def on_long_run(self, _job: BatchJob | ClaimedJob, _message: str, _backend_pid: int, _begun_at: float) -> None:
+        """Do nothing: Celery knows of the task that runs the job."""
+
+    def on_long_wait(self, _job: ClaimedJob, _message: str) -> None:
+        """Do nothing: Celery knows of the task that runs the job."""
+
+    def _end(self, job_id: int, ending: Ending | None) -> None:
+        with self._changed:
+            if job_id in self._endings:
+                self._endings[job_id] = _End(ending)
+            self._changes += 1
+            self._changed.notify_all()
+
+
+call_in_forked_child(Turn.PROCESS, JobRuns._forget_parents)

@@ -1,0 +1,187 @@
+"""Several databases: one command for all of them, and an application that sends each queue's tasks to its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from click.testing import CliRunner
+
+from pgqueue import in_transaction
+from pgqueue.cli.commands import run
+from pgqueue.cli.several import find_places
+from pgqueue.cli.worker import worker as worker_command
+from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
+from pgqueue.sql_signature import sql
+from tests.harness import Database, eventually
+from tests.harness.servers import TestServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def other(server: TestServer) -> Iterator[Database]:
+    """A second database of the same server."""
+    made = Database(server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app(db: Database, other: Database) -> Iterator[Celery]:
+    for each in (db, other):
+        each.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+    made = Celery("several", broker=db.url, set_as_current=False)
+    made.conf.broker_transport_options = {"databases": {"report.*": other.url, "report.here": db.url}}
+    yield made
+    made.close()
+
+
+def queues(db: Database) -> list[str]:
+    return [row[0] for row in db.execute("select queue from pgqueue.message where kind = 'task' order by queue")]
+
+
+def test_a_task_goes_to_the_database_of_its_queue(db: Database, other: Database, app: Celery) -> None:
+    for queue in ("mail", "report.eu", "report.here"):
+        app.send_task("t", queue=queue)
+    signatures = [app.signature("t", queue=queue) for queue in ("mail", "report.us")]
+    for signature in signatures:
+        signature.delay()
+
+    assert queues(db) == ["mail", "mail", "report.here"]
+    assert queues(other) == ["report.eu", "report.us"]
+
+
+def test_what_cannot_be_in_one_transaction_is_refused(db: Database, other: Database, app: Celery) -> None:
+    with db.connect(autocommit=False) as session, in_transaction(session):
+        app.send_task("t", queue="mail")
+        with pytest.raises(NotSupported, match=r"queue report\.eu is in another database than the open transaction"):
+            app.send_task("t", queue="report.eu")
+        session.commit()
+    with pytest.raises(NotSupported, match="has sealed this SQL step"):
+        sql("select 1", app=app).set(queue="report.eu").apply_async()
+
+    assert queues(db) == ["mail"]
+    assert queues(other) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ("pgqueue://x", InvalidArgument),
+        ({"mail": 3}, InvalidArgument),
+        ({"": "pgqueue://x"}, InvalidArgument),
+        ({"mail": "host=x secret"}, InvalidDsn),
+    ],
+)
+def test_a_map_that_is_none_is_refused_when_the_connection_is_made(
+    app: Celery, given: Any, error: type[Exception]
+) -> None:
+    app.conf.broker_transport_options = {"databases": given}
+
+    with pytest.raises(error, match="transport option databases") as refused:
+        app.connection_for_write().connect()
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.kills
+def test_one_command_runs_the_jobs_of_each_database_and_restarts_a_process_that_dies(
+    db: Database, other: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    databases = [f"--dsn={each.dsn_for(each.worker_role())}" for each in (db, other)]
+    for each in (db, other):
+        each.execute("select pgqueue.enroll(quote_ident(current_user)::regrole); create table done (who text)")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgqueue", "worker", "--no-tasks", "--concurrency=1", *databases],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+    try:
+        for each in (db, other):
+            each.execute("select pgqueue.enqueue('insert into done values (current_database())')")
+        for each in (db, other):
+            eventually(lambda each=each: each.execute("select who from done") == [(each.name,)])
+        [pid] = [line.split()[-1] for line in log.read_text().splitlines() if f"{other.name} on" in line]
+        os.kill(int(pid), signal.SIGKILL)
+        other.execute("select pgqueue.enqueue('insert into done values (2)')")
+        eventually(lambda: other.fetch_value("select count(*) from done") == 2)
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        for each in (db, other):
+            eventually(lambda each=each: each.execute("select * from pgqueue.worker") == [])
+    finally:
+        process.kill()
+        process.wait()
+        print(log.read_text()[-3000:])
+
+
+def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_other(
+    db: Database, other: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = "host=127.0.0.1 port=1 dbname=away"
+    databases = ["--dsn", db.dsn, "--dsn", away, "--dsn", other.dsn]
+
+    assert run(["status", *databases, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [name.split()[0] for name in found] == [db.name, "away", other.name]
+    assert [bool(each.get("schema")) for each in found.values()] == [True, False, True]
+    assert "refused" in found["away on 127.0.0.1:1"]["error"]["message"]
+
+    assert run(["doctor", *databases]) == 1
+    shown = capsys.readouterr()
+    assert [line.split()[1] for line in shown.out.splitlines() if line.startswith("-- ")] == [
+        db.name,
+        "away",
+        other.name,
+    ]
+    assert shown.out.count("ok   schema") == 2
+    assert "fail server: connection failed" in shown.out
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--http", "127.0.0.1:1"], "--http does not go with several --dsn"),
+        (["-A", "x", "--schedules"], "--schedules does not go with several --dsn"),
+        (["--detach"], "--detach does not go with several --dsn"),
+        (["--pidfile=x"], "--pidfile=x does not go with several --dsn"),
+        (["--listen-dsn", "dbname=a"], "there are 2 --dsn and 1 --listen-dsn"),
+        (["--dsn", "postgresql://other@db1/a"], "--dsn names the database a on db1:5432 twice"),
+    ],
+)
+def test_options_that_processes_cannot_share_are_refused(arguments: list[str], message: str) -> None:
+    given = ["--dsn", "postgresql://u:secret@db1/a", "--dsn", "host=db2 dbname=a"]
+
+    answer = CliRunner().invoke(worker_command, [*given, *arguments])
+
+    assert answer.exit_code == 2
+    assert message in " ".join(answer.output.split())
+    assert "secret" not in answer.output
+
+
+def test_a_dsn_of_the_environment_is_one_though_it_has_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGQUEUE_DSN", "host=db1 dbname=a user=u")
+
+    with worker_command.make_context("worker", []) as context:
+        assert context.params["dsn"] == ("host=db1 dbname=a user=u",)
+
+    assert find_places(("host=db1",), ()) == []
+    monkeypatch.setenv("PGQUEUE_WORKER_DSN", "host=db1")
+    with pytest.raises(Exception, match="PGQUEUE_WORKER_DSN names one database"):
+        find_places(("host=db1", "host=db2"), ())

@@ -1,0 +1,209 @@
+"""The capacity model: cases whose answer is known, the walls, and the page that shows what was measured."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.capacity import tables
+from benchmarks.capacity.__main__ import main
+from benchmarks.capacity.checking import Run, check
+from benchmarks.capacity.model import costs_of, heartbeat_cores, kind_named
+from benchmarks.capacity.simulation import Costs, Site, percentile_of, simulate
+from benchmarks.capacity.walls import find_all
+from benchmarks.capacity.workloads import JOB, WAITING
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+#: One call for each job, so that a job is served by one executor at a time.
+SINGLE = {"worker": 0.0, "group": 0, "chunk": 1}
+MEASURED: dict[str, Any] = {
+    "machine": {"cores": 2, "flush_seconds": 0.0005, "wal_bandwidth": 4e8},
+    "claims": {"empty_us": 100, "one_us": 520, "hundred_us": 2_500, "heartbeat_us": 2_000, "heartbeat_without_upkeep_us": 300},
+    "running": {
+        "job": {"server_us": 200, "worker_us": 40, "child_us": 0, "wal_bytes": 1_400, "flushes": 0.5, "claims": 0.01, "calls": 0.02},
+        "job, group_commit 100": {"server_us": 90, "worker_us": 20, "child_us": 0, "wal_bytes": 1_400, "flushes": 0.01, "claims": 0.01, "calls": 0.01},
+        "job that waits 20 ms": {"server_us": 700, "worker_us": 340, "child_us": 0, "wal_bytes": 1_500, "flushes": 1, "claims": 0.1, "calls": 0.5},
+        "task, result ignored": {"server_us": 150, "worker_us": 500, "child_us": 150, "wal_bytes": 2_000, "flushes": 0.1, "claims": 0.1, "calls": 0},
+    },
+    "idling": [
+        {"workers": 10, "server_cpu": 0.01, "session_mib": 5.0},
+        {"workers": 1_000, "server_cpu": 1.5, "session_mib": 5.0},
+    ],
+}  # fmt: skip
+
+
+def test_one_core_with_a_fixed_service_time_does_as_much_as_it_has_time_for() -> None:
+    outcome = simulate(Costs(server=0.01, **SINGLE), Site(1, 0.0), workers=1, executors=4, seconds=20)
+
+    assert outcome.rate == pytest.approx(100, rel=0.02)
+    assert outcome.wall == "server"
+
+
+def test_jobs_that_arrive_at_random_wait_as_long_as_queueing_theory_says() -> None:
+    service, load = 0.001, 0.7
+
+    outcome = simulate(
+        Costs(server=service, **SINGLE), Site(1, 0.0), workers=1, executors=1, rate=load / service, seconds=15
+    )
+
+    # Pollaczek and Khinchine, for a fixed service time.
+    expected = service + load * service / (2 * (1 - load))
+    assert sum(outcome.latencies) / len(outcome.latencies) == pytest.approx(expected, rel=0.1)
+    assert outcome.rate == pytest.approx(load / service, rel=0.03)
+    assert outcome.wall == "nothing"
+    assert percentile_of(outcome.latencies, 0.99) > expected
+
+
+def test_the_same_seed_gives_the_same_outcome_and_another_one_another() -> None:
+    def run(seed: int) -> tuple[float, list[float]]:
+        outcome = simulate(
+            Costs(server=0.002, **SINGLE), Site(1, 0.001), workers=2, executors=2, rate=200, seconds=5, seed=seed
+        )
+        return outcome.rate, outcome.latencies
+
+    assert run(7) == run(7)
+    assert run(7) != run(8)
+
+
+def test_executors_that_wait_for_commits_share_flushes_so_more_of_them_do_more() -> None:
+    costs, site = Costs(server=0.00001, worker=0.0, chunk=1), Site(32, 0.005)
+
+    rates = [simulate(costs, site, workers=1, executors=n).rate for n in (1, 2, 16)]
+
+    assert rates[0] == pytest.approx(200, rel=0.05), "one commit for each flush"
+    assert rates[2] > 7 * rates[0]
+    assert simulate(costs, site, workers=1, executors=16).wall == "commits"
+
+
+def test_a_group_of_jobs_takes_one_flush() -> None:
+    site = Site(32, 0.005)
+    single = simulate(Costs(server=0.00001, worker=0.0), site, workers=1, executors=1)
+
+    grouped = simulate(Costs(server=0.00001, worker=0.0, group=100), site, workers=1, executors=1)
+
+    assert grouped.rate > 10 * single.rate
+
+
+def test_a_disk_that_takes_so_many_bytes_bounds_the_rate_whatever_is_grouped() -> None:
+    costs = Costs(server=0.00001, worker=0.0, group=100, wal_bytes=2_000)
+
+    outcome = simulate(costs, Site(32, 0.0001, wal_bandwidth=20e6), workers=8, executors=4, seconds=2)
+
+    assert outcome.rate == pytest.approx(10_000, rel=0.1)
+    assert outcome.use["disk"] > 0.95
+
+
+def test_jobs_that_wait_are_bound_by_the_executors_until_the_cores_are_used_up() -> None:
+    costs, site = Costs(server=0.001, worker=0.0, waits=0.02, group=0, chunk=1), Site(2, 0.0)
+
+    few, many = (simulate(costs, site, workers=n, executors=4, seconds=2) for n in (1, 64))
+
+    assert (few.rate, few.wall) == (pytest.approx(4 / 0.021, rel=0.05), "waits")
+    assert (many.rate, many.wall) == (pytest.approx(2_000, rel=0.05), "server")
+
+
+def test_the_python_of_a_worker_has_one_core_and_another_worker_has_its_own() -> None:
+    costs, site = Costs(server=0.0001, worker=0.002, group=0), Site(8, 0.0)
+
+    one, two = (simulate(costs, site, workers=n, executors=8, seconds=2) for n in (1, 2))
+
+    assert (one.rate, one.wall) == (pytest.approx(500, rel=0.05), "python")
+    assert two.rate == pytest.approx(1_000, rel=0.05)
+
+
+def test_workers_beyond_max_connections_do_nothing() -> None:
+    costs = Costs(server=0.0001, worker=0.0, waits=0.02, group=0)
+    site = Site(8, 0.0, max_connections=100)
+
+    outcome = simulate(costs, site, workers=100, executors=7, connections=3)
+
+    assert outcome.wall == "connections"
+    assert outcome.rate == pytest.approx(simulate(costs, site, workers=10, executors=7).rate, rel=0.02)
+    assert simulate(costs, Site(8, 0.0, max_connections=5), workers=1, executors=7).rate == 0
+
+
+def test_programs_beside_it_and_heartbeats_leave_less_of_the_cores() -> None:
+    costs = Costs(server=0.001, worker=0.0, group=0)
+
+    outcome = simulate(costs, Site(2, 0.0, busy_cores=0.5), workers=4, executors=4, idle_cpu=0.5)
+
+    assert outcome.rate == pytest.approx(1_000, rel=0.05)
+    assert simulate(costs, Site(2, 0.0), workers=4, executors=4, idle_cpu=2.5).wall == "heartbeats"
+
+
+def test_the_cost_of_a_call_is_what_jobs_cost_more_that_have_one_for_themselves() -> None:
+    costs = costs_of(MEASURED, JOB)
+
+    assert costs.server_call == pytest.approx((500e-6 - costs.claim * 0.09) / 0.48)
+    assert costs.worker_call == pytest.approx(300e-6 / 0.48)
+    spent = costs.server + costs.claim * 0.01 + costs.claim_each + costs.server_call * 0.02
+    assert spent == pytest.approx(200e-6), "it gives back what was measured"
+    assert costs_of(MEASURED, WAITING).waits == 0.02
+
+
+@pytest.mark.parametrize(("workers", "cores"), [(0, 0.0), (5, 0.005), (10, 0.01), (505, 0.755), (2_000, 3.0)])
+def test_heartbeats_are_read_between_what_was_measured(workers: int, cores: float) -> None:
+    assert heartbeat_cores(MEASURED, workers) == pytest.approx(cores)
+
+
+def test_each_kind_and_number_of_workers_has_a_wall() -> None:
+    found = find_all(MEASURED, 8, 0.001, numbers=(1, 3))
+
+    assert [wall.workers for wall in found] == [1, 3] * 4
+    assert all(wall.rate > 0 and wall.wall for wall in found)
+    assert [wall.connections for wall in found[:2]] == [7, 21]
+    assert math.isclose(found[1].memory_mib, 105)
+
+
+def test_a_run_is_compared_with_the_cores_that_others_left_it() -> None:
+    runs = [Run(JOB.name, 2, 1_000.0, others, 0.0, 0.0, 0.5) for others in (0.0, 1.0)]
+    measured = copy.deepcopy(MEASURED) | {"runs": [vars(run) for run in runs]}
+
+    alone, beside = check(measured)
+
+    assert beside.simulated < 0.7 * alone.simulated
+    assert alone.ratio == pytest.approx(alone.simulated / 1_000)
+
+
+def test_an_unknown_kind_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        kind_named("nothing")
+
+
+def test_no_workers_are_an_error_at_the_door(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--workers", "0"])
+    assert "numbers of workers from 1 on" in capsys.readouterr().err
+
+
+def test_a_page_without_a_place_for_a_table_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- generated: capacity, idling -->\n<!-- end -->\n\n<!-- generated: capacity, running -->\nold\n<!-- end -->\n"
+    )
+
+    tables.write_into(page, {"running": "new", "idling": "first"})
+
+    assert tables.read_from(page) == {"idling": "first", "running": "new"}
+    with pytest.raises(ValueError, match="no place for the table 'walls'"):
+        tables.write_into(page, {"walls": "new"})
+
+
+def test_the_measured_figures_of_the_page_are_those_of_the_last_measurement() -> None:
+    newest = max(RESULTS.glob("*-capacity.json"))
+    measured = json.loads(newest.read_text())
+
+    shown = tables.read_from(tables.PAGE)
+
+    hint = f"run: python -m benchmarks.capacity --from benchmarks/results/{newest.name} --write-docs"
+    assert shown["handing in"] == tables.handing_in(measured), hint
+    assert shown["running"] == tables.running(measured), hint
+    assert shown["idling"] == tables.idling(measured), hint
+    assert [line.split(" | ")[2] for line in shown["check"].splitlines()[2:]] == [
+        f"{run['rate']:,.0f}/s" for run in measured["runs"]
+    ], hint
