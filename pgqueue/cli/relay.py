@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from ..config import LISTEN_DSN_VARIABLE, Settings
+from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
 from ..worker.json_log import log_as_json
 from .options import is_on_command_line, log_format_option
@@ -167,10 +169,29 @@ def _check_options(*, takes_in: bool, has_queues: bool) -> None:
 def _send_on(database: Database, routing: Routing, window: int) -> None:
     from ..broker.relay.relay import Relay
 
+    _require_schema(database)
     relaying = Relay(database, routing, window)
     relaying.stop_at_signals()
     relaying.run()
     logger.info("%d messages were confirmed", relaying.confirmed)
+
+
+def _require_schema(database: Database) -> None:
+    """Pass when this relay can work on the schema. Whether the server is there shows afterwards.
+
+    Raises:
+        InstallationError: pgqueue is not installed there, or is of another version.
+    """
+    from psycopg import OperationalError
+
+    from ..broker.schema_check import require_usable_schema
+    from ..db.client_session import ClientSession
+    from ..schema import migrate
+
+    with suppress(OperationalError):
+        require_usable_schema(database)
+    with suppress(ConnectionFailed), ClientSession(database.conninfo, application_name="pgqueue relay") as session:
+        migrate.require_current(session.connection, or_next_minor=True)
 
 
 def _take_in(database: Database, url: str, queues: tuple[str, ...], into: str | None, window: int) -> None:
@@ -178,6 +199,7 @@ def _take_in(database: Database, url: str, queues: tuple[str, ...], into: str | 
 
     if len(queues) != 1 or "*" in queues[0] or "?" in queues[0]:
         raise click.UsageError("--from takes one --queue: the name of a queue of that broker")
+    _require_schema(database)
     intake = Intake(database, url, queues[0], into or queues[0], min(window, 500))
     intake.stop_at_signals()
     intake.run()

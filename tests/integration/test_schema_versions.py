@@ -124,3 +124,13 @@ def test_which_versions_fit(schema: list[int] | None, fits: bool) -> None:
     else:
         with pytest.raises(errors.SchemaTooNew):
             require_usable(schema, "0.1.4")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("direction", ["--to", "--from"])
+def test_a_relay_ends_with_what_to_do(db: Database, direction: str, capsys: pytest.CaptureFixture[str]) -> None:
+    upgraded_by(db, NEXT_BUT_ONE)
+
+    assert run(["relay", "--queue", "mail", direction, "memory://", "--dsn", db.dsn_for(db.worker_role())]) == 1
+
+    assert "celery-pgqueue" in capsys.readouterr().err
