@@ -280,6 +280,12 @@ declare
   succeeded bigint[] := '{}';
   unsuccessful bigint[] := '{}';
 begin
+  -- All rows are locked before it is decided about a batch, as in pgqueue._settle_members.
+  perform from pgqueue.dependency d
+  where d.parent = any (array(select c.parent from pgqueue.dependency_check c where only_parent is null or c.parent = only_parent))
+    -- A scalar subquery keeps the planner from reading all messages.
+    and (select m.id from pgqueue.message m where m.id = d.parent) is null
+  for update;
   for checked in
     with parent as materialized (
       select c.parent, array_agg(c.id) as ids from pgqueue.dependency_check c where only_parent is null or c.parent = only_parent group by c.parent order by c.parent
