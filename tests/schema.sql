@@ -472,7 +472,7 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
     SET "IntervalStyle" TO 'postgres';
 
 CREATE FUNCTION pgqueue._check_settings(settings jsonb) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
