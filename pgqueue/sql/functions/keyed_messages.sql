@@ -248,9 +248,10 @@ begin
     if not pgqueue._may_enter(new.submitter, new.queue, null) then
       raise exception 'permission denied for queue "%"', new.queue using errcode = '42501', hint = 'Control commands and events have neither unique keys nor batches.';
     end if;
-    if not pgqueue._lock_continued(new.continues_id, new.continues_token) then
-      new.continues_id := null;
-    end if;
+  end if;
+  -- Also of a job: a role may insert any row, and the token shows that it has the claim.
+  if new.continues_id is not null and not pgqueue._lock_continued(new.continues_id, new.continues_token) then
+    new.continues_id := null;
   end if;
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
