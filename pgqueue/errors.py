@@ -275,7 +275,7 @@ class JobCanceled(JobError):
 
 
 class JobExpired(JobError):
-    """The job's `expires` passed before a worker took it."""
+    """The job's `expires` passed before the job, or its next attempt, began."""
 
 
 BY_SQLSTATE: Mapping[str, type[ServerError]] = {

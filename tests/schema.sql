@@ -793,7 +793,7 @@ COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as 
 
 COMMENT ON COLUMN pgqueue.schedules.name IS 'The name of the schedule, unique for its owner';
 
-COMMENT ON COLUMN pgqueue.schedules.schedule IS 'The schedule as it was given: five fields of cron, a name such as @hourly, or an interval';
+COMMENT ON COLUMN pgqueue.schedules.schedule IS 'The schedule as it was given: five fields of cron, a name such as @hourly, an interval, or one of Celery''s';
 
 COMMENT ON COLUMN pgqueue.schedules.timezone IS 'The time zone in which the fields of cron are read';
 
@@ -3590,7 +3590,7 @@ COMMENT ON COLUMN pgqueue.jobs.command_tag IS 'The command tag of the last state
 
 COMMENT ON COLUMN pgqueue.jobs.sqlstate IS 'The SQLSTATE of the error of the job or of its last attempt. NULL: no error';
 
-COMMENT ON COLUMN pgqueue.jobs.error IS 'The message of that error, or the reason why a queued job was deferred. NULL: none, or the role is not a member of the submitter';
+COMMENT ON COLUMN pgqueue.jobs.error IS 'The message of that error, or the reason why a queued job was deferred, which monitors see as well. NULL: none, or the role is not a member of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.error_detail IS 'The DETAIL of that error. NULL: none, or the role is not a member of the submitter';
 

@@ -20,6 +20,7 @@ from benchmarks.capacity.instruments import COUNT_CALLS, SETTLE_SECONDS, Meter, 
 from benchmarks.capacity.workloads import KINDS, QUEUES, Kind, celery_worker, preload
 from benchmarks.figure import median
 from benchmarks.setting import NOTHING_LEFT, Setting
+from pgqueue.broker.consuming.acks import Acks
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.config import to_url
 from pgqueue.db.database import Database as OwnDatabase
@@ -325,13 +326,13 @@ def run_kind(db: Database, kind: Kind, pid: int, count: int) -> Running:
 
 
 @contextlib.contextmanager
-def claiming(db: Database) -> Iterator[tuple[Connection, int]]:
-    """Register a worker, and lend the session that claims for it."""
+def claiming(db: Database) -> Iterator[tuple[Connection, WorkerSession]]:
+    """Register a worker, and lend the session that claims for it, and the worker's."""
     own = OwnDatabase(db.dsn_for(db.worker_role()))
     worker = WorkerSession(own)
     session = db.connect(db.worker_role())
     try:
-        yield session, worker.worker_id
+        yield session, worker
     finally:
         session.close()
         worker.close()
@@ -341,29 +342,29 @@ def claiming(db: Database) -> Iterator[tuple[Connection, int]]:
 def claim_costs(setting: Setting) -> Claims:
     """Measure claims of none, one and a hundred jobs, and heartbeats, in one session."""
     times = setting.count(200)
-    with setting.database() as db, claiming(db) as (session, worker_id):
+    with setting.database() as db, claiming(db) as (session, worker):
         pid = session.info.backend_pid
-        claim, tick = str(query("ack_and_claim")), str(query("tick"))
+        acks = Acks.of(worker.database)
 
         def demand(room: int) -> str:
             return json.dumps([{"kind": "job", "queues": ["default"], "room": room}])
 
         def cost(room: int) -> float:
-            params = {"worker_id": worker_id, "ids": [], "tokens": [], "demand": demand(room)}
+            name, params = next(worker.claims.ack_and_claim(acks, demand(room)))
             spent = []
             for n in range(times + 10):
                 before = cpu_seconds([pid])
-                session.execute(claim, params)
+                session.execute(query(name), params)
                 if n >= 10:
                     spent.append(cpu_seconds([pid]) - before)
             return sum(sorted(spent)[: max(1, len(spent) * 9 // 10)]) / max(1, len(spent) * 9 // 10) * 1e6
 
         def beat() -> float:
-            params = {"worker_id": worker_id, "items_processed": 0, "last_run_at": None, "demand": demand(8)}
+            name, params = next(worker.claims.tick(demand(8), lambda _seconds: None))
             spent = []
             for _ in range(max(20, times // 4)):
                 before = cpu_seconds([pid])
-                session.execute(tick, params)
+                session.execute(query(name), params)
                 spent.append(cpu_seconds([pid]) - before)
             return median(spent[5:]) * 1e6
 

@@ -7,6 +7,7 @@ caller's transaction.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -107,4 +108,5 @@ def _matches(queue: str, name: str) -> bool:
 
 def _place(conninfo: str) -> tuple[str, ...]:
     options = conninfo_to_dict(conninfo)
-    return tuple(str(options.get(name) or "") for name in ("service", "host", "port", "dbname"))
+    options["port"] = options.get("port") or os.environ.get("PGPORT") or "5432"
+    return tuple(str(options.get(name) or "") for name in ("service", "host", "hostaddr", "port", "dbname"))

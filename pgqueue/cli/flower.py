@@ -17,11 +17,13 @@ from .several import (
     several_listen_dsn_option,
 )
 
+_LAST_PORT = 65535
+
 
 @click.command(cls=RepeatableCommand, context_settings={"ignore_unknown_options": True})
 @click.option(
     "--port",
-    type=click.IntRange(1, 65535),
+    type=click.IntRange(1, _LAST_PORT),
     default=5555,
     show_default=True,
     help="Where to listen; of several databases the first, and each further one on the next port.",
@@ -61,6 +63,8 @@ def flower(
     places = find_places(dsn, listen_dsn)
     if places and app_name is not None:
         raise click.UsageError("-A does not go with several --dsn: an app has one broker")
+    if places and port + len(places) - 1 > _LAST_PORT:
+        raise click.UsageError(f"--port {port} leaves too few ports: {len(places)} databases take the next ones")
     for taken in range(port, port + max(len(places), 1)):
         _require_free(address, taken)
     if places:

@@ -105,6 +105,9 @@ def add(
 ) -> None:
     """Run SQL (`-` reads it from standard input) at the instants of SCHEDULE.
 
+    SCHEDULE is five fields of cron ('0 2 * * *'), @hourly and the like, an interval ('30 seconds', '@every 90
+    seconds'), or one of Celery's: 'crontab(0 2 * * *)', 'solar(sunset, 52.52, 13.40)', 'schedule(3600, relative)'.
+
     A schedule of that NAME is replaced, with all its options: to change one, add it again.
     """
     if (sql is None) == (task is None):

@@ -171,7 +171,8 @@ def _name(dsn: str) -> str:
     options = {name: str(value) for name, value in conninfo_to_dict(to_conninfo(dsn)).items() if value}
     if "service" in options and not options.get("dbname"):
         return f"service {options['service']}"
-    place = options.get("host") or options.get("hostaddr") or "localhost"
+    host, address = options.get("host"), options.get("hostaddr")
+    place = f"{host} ({address})" if host and address else host or address or "localhost"
     return f"{options.get('dbname') or options.get('user') or 'default'} on {place}:{options.get('port') or 5432}"
 
 

@@ -164,6 +164,14 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
     assert named <= set(re.findall(r"make ([a-z-]+)", listed))
 
 
+def test_the_readme_lists_each_guide_of_the_site() -> None:
+    of_site = re.findall(r"how-to/[\w-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    of_readme = re.findall(r"\(docs/(how-to/[\w-]+\.md)\)", (ROOT / "README.md").read_text())
+
+    assert of_site
+    assert set(of_site) - set(of_readme) == set()
+
+
 def test_links_between_the_pages_lead_somewhere() -> None:
     pages = [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/security/README.md")),

@@ -5,8 +5,8 @@ That takes longer than the copy, and the tests make thousands. So the test's dat
 templates were repaired for that: one for each set of the usual roles. It has a name of its own, because Python code
 keeps connections by their addresses.
 
-These roles stay on the server from test to test, so before each it is looked whether they are as they were. One that is
-not is dropped with its templates, and made anew when it is needed.
+These roles stay on the server from test to test, so before each it is looked whether they are as they were. If one is
+not, they are dropped with their templates, and made anew when they are needed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ class PreparedTemplates:
 
     def create_database(self, name: str, template: str, roles: Iterable[str]) -> None:
         """Make the database of a test, with these roles enrolled. There is no other one with that number."""
-        for role in [role for role in self._made if not self.is_as_made(role)]:
+        changed = {role for role in self._made if not self.is_as_made(role)}
+        usual = [role for role in USUAL_ROLES if role in self._made]
+        if changed & set(usual) or 0 < len(usual) < len(USUAL_ROLES):
+            changed |= set(usual)  # All together, so that their numbers always have the order of their names.
+        for role in changed:
             self.forget(role)
         self._copy(name, self._template_with(tuple(sorted(roles)), template), number=NUMBER)
 
@@ -93,11 +97,12 @@ class PreparedTemplates:
         self._made[_EXECUTOR] = self._read_state(_EXECUTOR)
 
     def _enroll(self, owner: psycopg.Connection[Any], roles: Iterable[str]) -> None:
-        for role in roles:
+        for role in USUAL_ROLES:
             if role not in self._made:
-                owner.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+                owner.execute(sql.SQL("create role {} login in role pgqueue_user").format(sql.Identifier(role)))
+                self._made[role] = self._read_state(role)
+        for role in roles:
             owner.execute("select pgqueue.enroll(quote_ident(%s)::regrole)", [role])
-            self._made[role] = self._read_state(role)
 
     def _read_state(self, role: str) -> list[str] | None:
         state: list[str] | None = self._admin().execute(_STATE, {"role": role}).fetchall()[0][0]

@@ -191,7 +191,8 @@ def _command(name: str, command: click.Command, group: click.Context) -> Iterato
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         yield from _prose(" ".join(paragraph.replace("\b", "").split()))
         yield ""
-    options = [record for one in command.get_params(context) if (record := one.get_help_record(context))]
+    # An argument has no text of its own: the usage names it, and the paragraphs explain it.
+    options = [record for one in command.get_params(context) if (record := one.get_help_record(context)) and record[1]]
     if options:
         yield "| Option | Meaning |"
         yield "|---|---|"

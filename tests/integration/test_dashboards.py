@@ -24,6 +24,7 @@ from tests.harness.scrape import Scrape
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "pgqueue.json"
 KEDA = Path(__file__).parents[2] / "docs" / "how-to" / "scale-with-keda.md"
+GUIDE = KEDA.with_name("monitor.md")
 #: What Grafana replaces before it asks Prometheus.
 VARIABLES = {"$queue": ".*", "$__rate_interval": "5m"}
 #: Prometheus adds these to what it scrapes.
@@ -157,6 +158,12 @@ def test_alerts_say_what_is_wrong_and_what_to_do():
         # A template may only name labels that the expression leaves.
         for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
             assert re.search(rf"by \({label}\)", rule["expr"]), (rule["alert"], label)
+
+
+def test_the_guide_has_a_row_for_each_alert():
+    rows = re.findall(r"^\| `(Pgqueue\w+)` \|", GUIDE.read_text(), re.MULTILINE)
+
+    assert sorted(rows) == sorted(rule["alert"] for rule in alerts())
 
 
 def test_the_dashboard_is_whole():

@@ -16,9 +16,12 @@ from celery import Celery
 from click.testing import CliRunner
 
 from pgqueue import in_transaction
+from pgqueue.broker.publisher import Publisher
+from pgqueue.broker.queue_databases import QueueDatabases
 from pgqueue.cli.commands import run
 from pgqueue.cli.several import find_places
 from pgqueue.cli.worker import worker as worker_command
+from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
 from pgqueue.sql_signature import sql
 from tests.harness import Database, eventually
@@ -59,6 +62,21 @@ def test_a_task_goes_to_the_database_of_its_queue(db: Database, other: Database,
 
     assert queues(db) == ["mail", "mail", "report.here"]
     assert queues(other) == ["report.eu", "report.us"]
+
+
+def test_databases_that_differ_in_an_address_alone_are_two_and_a_default_port_makes_no_other() -> None:
+    own = Publisher(OwnDatabase.for_dsn("host=shop hostaddr=127.0.0.1 dbname=d"), None)
+    given = {
+        "away": "pgqueue://shop/d?hostaddr=127.0.0.2",
+        "here": "pgqueue://u@shop:5432/d?hostaddr=127.0.0.1",
+    }
+
+    found = QueueDatabases(own, None, given)
+
+    assert "127.0.0.2" in found.find({}, "", "away").database.conninfo
+    assert found.find({}, "", "here") is own
+    names = [place.name for place in find_places([own.database.conninfo, given["away"]], [])]
+    assert names == ["d on shop (127.0.0.1):5432", "d on shop (127.0.0.2):5432"]
 
 
 def test_what_cannot_be_in_one_transaction_is_refused(db: Database, other: Database, app: Celery) -> None:
@@ -185,3 +203,9 @@ def test_a_dsn_of_the_environment_is_one_though_it_has_spaces(monkeypatch: pytes
     monkeypatch.setenv("PGQUEUE_WORKER_DSN", "host=db1")
     with pytest.raises(Exception, match="PGQUEUE_WORKER_DSN names one database"):
         find_places(("host=db1", "host=db2"), ())
+
+
+def test_flowers_need_a_port_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["flower", "--port", "65535", "--dsn", "host=a", "--dsn", "host=b"]) == 2
+
+    assert "--port 65535 leaves too few ports: 2 databases" in " ".join(capsys.readouterr().err.split())

@@ -18,6 +18,7 @@ from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable
 from pgqueue.broker.relay.routes import Route, assign
 from pgqueue.broker.relay.target import Address, Answer, TargetLost, Verdict
 from pgqueue.broker.relay.url import TargetUrls, check_url, describe, has_password, locate, scrub
+from pgqueue.cli.commands import run
 from pgqueue.cli.relay import relay
 from pgqueue.errors import InvalidArgument, PgQueueError
 
@@ -206,6 +207,21 @@ def test_what_is_no_other_broker_is_refused_without_being_repeated(url: str) -> 
     with pytest.raises(InvalidArgument) as refused:
         check_url(url, "--to")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["--to", "--from"])
+@pytest.mark.parametrize(
+    "url", ["amqp://u:sec?ret@h/v", "redis://:sec/ret@h:6379/0", "amqp://u:sec[ret@h/v", "amqp://h:99999//"]
+)
+def test_a_url_that_is_not_encoded_is_refused_in_one_line_without_its_password(
+    option: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["relay", "--queue", "a", option, url, "--dsn", "host=127.0.0.1 port=1"]) == 1
+
+    shown = capsys.readouterr().err
+    assert f"{option} is no URL that kombu can read" in shown
+    assert "sec" not in shown
+    assert "sec" not in describe(url) + locate(url)
 
 
 # The lane

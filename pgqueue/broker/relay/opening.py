@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kombu.connection import Connection
 
-from ...errors import PgQueueError
+from ...errors import InvalidArgument, PgQueueError
 from .amqp_target import AmqpTarget
 from .kombu_target import KombuTarget
 from .url import scheme_of, scrub
@@ -28,10 +28,18 @@ def require_transport(url: str, source: str) -> None:
     """Load kombu's transport for a URL. Connects to nothing.
 
     Raises:
+        InvalidArgument: kombu cannot read the URL.
         PgQueueError: a package that it needs is not installed.
     """
     try:
         _ = Connection(url).transport
+    except ValueError:
+        # Its text may have a part of the password.
+        raise InvalidArgument(
+            f"{source} is no URL that kombu can read: most likely its password has a character that is not encoded,"
+            " or its port is no number",
+            hint="In a login and a password, write / as %2F, ? as %3F, # as %23, : as %3A, @ as %40 and % as %25.",
+        ) from None
     except Exception as failure:  # a transport without its package fails in whatever way it happens to
         scheme = scheme_of(url)
         raise PgQueueError(

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.utils.url import parse_url, sanitize_url
 
 from ...config import URL_SCHEME
 from ...errors import InvalidArgument
@@ -30,7 +29,15 @@ def scheme_of(url: str) -> str:
 
 def describe(url: str) -> str:
     """Return a URL, or several with `;` between them, without passwords and options."""
-    return ";".join(sanitize_url(each, _MASK).partition("?")[0] for each in url.split(";"))
+    return ";".join(map(_describe, url.split(";")))
+
+
+def _describe(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    # Text that is not encoded as it should be counts as part of the login, so that it is not shown.
+    login, at, place = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    return f"{scheme}{separator}{user}{f':{_MASK}' if password else ''}{at}{place.partition('?')[0]}"
 
 
 def locate(url: str) -> str:
@@ -163,8 +170,6 @@ def _read(path: str, option: str, hint: str) -> str:
 def _passwords(url: str) -> list[str]:
     found = []
     for each in url.split(";"):
-        password = parse_url(each).get("password")
-        if password:
-            written = each.partition("://")[2].rpartition("@")[0].partition(":")[2]
-            found += [secret for secret in (password, unquote(password), written) if secret]
+        written = each.partition("://")[2].rpartition("@")[0].partition(":")[2]
+        found += [secret for secret in (written, unquote(written)) if secret]
     return found

@@ -87,7 +87,7 @@ comment on column pgqueue.jobs.command_tag is
   'The command tag of the last statement, such as INSERT 0 1. NULL: the job has not succeeded, or the statement''s text does not show its tag';
 comment on column pgqueue.jobs.sqlstate is 'The SQLSTATE of the error of the job or of its last attempt. NULL: no error';
 comment on column pgqueue.jobs.error is
-  'The message of that error, or the reason why a queued job was deferred. NULL: none, or the role is not a member of the submitter';
+  'The message of that error, or the reason why a queued job was deferred, which monitors see as well. NULL: none, or the role is not a member of the submitter';
 comment on column pgqueue.jobs.error_detail is 'The DETAIL of that error. NULL: none, or the role is not a member of the submitter';
 comment on column pgqueue.jobs.error_hint is 'The HINT of that error. NULL: none, or the role is not a member of the submitter';
 comment on column pgqueue.jobs.error_context is 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';

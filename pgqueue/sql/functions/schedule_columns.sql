@@ -2,7 +2,7 @@
 -- The columns of the views of schedules.
 
 comment on column pgqueue.schedules.name is 'The name of the schedule, unique for its owner';
-comment on column pgqueue.schedules.schedule is 'The schedule as it was given: five fields of cron, a name such as @hourly, or an interval';
+comment on column pgqueue.schedules.schedule is 'The schedule as it was given: five fields of cron, a name such as @hourly, an interval, or one of Celery''s';
 comment on column pgqueue.schedules.timezone is 'The time zone in which the fields of cron are read';
 comment on column pgqueue.schedules.next_at is 'The next instant, before jitter. NULL: none is known, or there is none';
 comment on column pgqueue.schedules.last_at is 'The instant of the last run. NULL: it has not run';
