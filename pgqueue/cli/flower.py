@@ -64,7 +64,9 @@ def flower(
     if places and app_name is not None:
         raise click.UsageError("-A does not go with several --dsn: an app has one broker")
     if places and port + len(places) - 1 > _LAST_PORT:
-        raise click.UsageError(f"--port {port} leaves too few ports: {len(places)} databases take the next ones")
+        raise click.UsageError(
+            f"--port {port} leaves too few ports for {len(places)} databases: each further one takes the next port"
+        )
     for taken in range(port, port + max(len(places), 1)):
         _require_free(address, taken)
     if places:

@@ -67,9 +67,9 @@ class JobRuns:
         if taken is None:
             return Ending.GONE
         try:
-            self._ends.expect(taken.id)
+            self._ends.expect(taken.token)
             self._pool.submit([_to_job(taken)])
-            return self._ends.wait(taken.id, self._pool.deliver)
+            return self._ends.wait(taken.token, self._pool.deliver)
         except BaseException:
             # A time limit of Celery, for example. The jobs that run here are stopped, and come again.
             self._pool.cancel_running()
@@ -103,26 +103,27 @@ class _Ends:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._changes = 0
-        #: None: it has not ended.
+        #: By the token of the claim: a job that is given back may run here again before its end was read. None: it has
+        #: not ended.
         self._endings: dict[int, _End | None] = {}
         self._delivering = threading.Lock()
 
-    def expect(self, job_id: int) -> None:
-        """Keep how this job ends."""
+    def expect(self, token: int) -> None:
+        """Keep how the run of this claim ends."""
         with self._changed:
-            self._endings[job_id] = None
+            self._endings[token] = None
 
-    def wait(self, job_id: int, deliver: Callable[[], None]) -> Ending | None:
-        """Wait for the end of a job."""
+    def wait(self, token: int, deliver: Callable[[], None]) -> Ending | None:
+        """Wait for the end of a run."""
         while True:
             with self._changed:
                 seen = self._changes
             with self._delivering:
                 deliver()
             with self._changed:
-                end = self._endings[job_id]
+                end = self._endings[token]
                 if end is not None:
-                    del self._endings[job_id]
+                    del self._endings[token]
                     return end.ending
                 self._changed.wait_for(lambda seen=seen: self._changes != seen, _LOOK_SECONDS)  # type: ignore[misc]
 
@@ -136,12 +137,12 @@ class _Ends:
 
     def on_job_ended(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Keep how a job of the top-level lane ended."""
-        self._end(job.id, outcome.ending)
+        self._end(job.token, outcome.ending)
 
     def on_batch_ended(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
         """Keep how jobs of the batch lane ended."""
         for job in jobs:
-            self._end(job.id, Ending.RELEASED if chunk is None else chunk.endings.get(job.id))
+            self._end(job.token, Ending.RELEASED if chunk is None else chunk.endings.get(job.id))
 
     def on_long_run(self, _job: BatchJob | ClaimedJob, _message: str, _backend_pid: int, _begun_at: float) -> None:
         """Do nothing: Celery knows of the task that runs the job."""
@@ -149,10 +150,10 @@ class _Ends:
     def on_long_wait(self, _job: ClaimedJob, _message: str) -> None:
         """Do nothing: Celery knows of the task that runs the job."""
 
-    def _end(self, job_id: int, ending: Ending | None) -> None:
+    def _end(self, token: int, ending: Ending | None) -> None:
         with self._changed:
-            if job_id in self._endings:
-                self._endings[job_id] = _End(ending)
+            if token in self._endings:
+                self._endings[token] = _End(ending)
             self._changes += 1
             self._changed.notify_all()
 

@@ -40,7 +40,8 @@ def run_job(self: Any, job_id: int, claim: int) -> str:
         Retry: the database cannot be reached, or refuses this worker. Celery sends the message again, at the latest
             60 s later.
     """
-    if not (type(job_id) is int and type(claim) is int):
+    # Other numbers would fail in the server, each time that Celery sends the message again.
+    if not all(type(number) is int and -(2**63) <= number < 2**63 for number in (job_id, claim)):
         raise InvalidArgument(
             f"{RUN_JOB} is sent by pgqueue relay --jobs alone", hint="Submit SQL with pgqueue.enqueue."
         )

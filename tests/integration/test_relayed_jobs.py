@@ -20,7 +20,10 @@ from pgqueue.broker.relay.relay import Relay, Routing
 from pgqueue.broker.relay.routes import Route
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.db.database import Database as OwnDatabase
-from pgqueue.tasks.job_runs import JobRuns
+from pgqueue.errors import InvalidArgument
+from pgqueue.tasks.job_runs import JobRuns, _Ends
+from pgqueue.tasks.run_job import run_job
+from pgqueue.worker.batch import BatchJob
 from pgqueue.worker.claimed_job import Ending
 from tests.harness import Database, eventually
 from tests.integration.test_relay import ConfirmingTarget
@@ -161,6 +164,26 @@ def test_a_queue_of_which_a_relay_passes_the_jobs_on_has_takers(db: Database, re
     takers = "select pgqueue._has_takers('mail')"
     eventually(lambda: db.fetch_value(takers))
     assert db.execute("select relays_to, relays_jobs from pgqueue.workers") == [(["t: fake"], True)]
+
+
+@pytest.mark.parametrize("arguments", [(10**30, 1), (1, 2**63), (True, 1), ("1", 1), (1.0, 1)])
+def test_a_forged_wake_up_fails_instead_of_coming_again_for_ever(arguments: tuple[Any, Any]) -> None:
+    ended = run_job.apply(args=arguments)
+
+    assert ended.state == "FAILURE"
+    assert isinstance(ended.result, InvalidArgument)
+
+
+def test_a_job_that_comes_again_before_its_first_end_was_read_has_two_ends() -> None:
+    ends = _Ends()
+    first, second = (BatchJob(1, token, 10, f"1:{token}") for token in (7, 8))
+    ends.expect(7)
+    ends.on_batch_ended([first], None)
+    ends.expect(8)
+
+    assert ends.wait(7, lambda: None) is Ending.RELEASED
+    ends.on_batch_ended([second], None)
+    assert ends.wait(8, lambda: None) is Ending.RELEASED
 
 
 # A Celery worker on a folder

@@ -208,4 +208,4 @@ def test_a_dsn_of_the_environment_is_one_though_it_has_spaces(monkeypatch: pytes
 def test_flowers_need_a_port_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["flower", "--port", "65535", "--dsn", "host=a", "--dsn", "host=b"]) == 2
 
-    assert "--port 65535 leaves too few ports: 2 databases" in " ".join(capsys.readouterr().err.split())
+    assert "--port 65535 leaves too few ports for 2 databases" in " ".join(capsys.readouterr().err.split())

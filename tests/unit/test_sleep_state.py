@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pgqueue.broker.consuming.capacity import FetchRequest
 from pgqueue.broker.consuming.sleep_state import Outcome, SleepState
 
 TASKS_A, TASKS_B, JOBS_A = ("task", "a"), ("task", "b"), ("job", "a")
@@ -124,3 +125,26 @@ def test_it_wakes_up_for_a_delayed_message() -> None:
 
 def test_who_wants_nothing_is_due_never() -> None:
     assert SleepState().due_at(set()) == math.inf
+
+
+def test_jobs_of_a_role_that_had_its_share_are_polled_for_when_it_has_room_again() -> None:
+    # Messages that were ready all the time notify nobody. Another role still has its share.
+    state = asleep_for(JOBS_A)
+    state.end_poll(found(JOBS_A)._replace(left_out={"job": frozenset({7, 8})}), 20.0)
+
+    state.note_shares({"job": frozenset({7, 8})}, 20.0)
+    assert state.due_at({JOBS_A}) == math.inf
+
+    state.note_shares({"job": frozenset({8})}, 20.1)
+    assert state.due_at({JOBS_A}) <= 20.1
+
+    state.end_poll(found(JOBS_A), 20.2)
+    state.note_shares({"job": frozenset()}, 20.3)
+    assert state.due_at({JOBS_A}) == math.inf
+
+
+def test_a_role_has_its_share_when_as_many_jobs_as_it_may_have_are_here() -> None:
+    request = FetchRequest(["a"], 10, 5, {7: 5, 8: 4})
+
+    assert request.roles_with_share() == {7}
+    assert request._replace(role_limit=None).roles_with_share() == frozenset()

@@ -30,6 +30,12 @@ class FetchRequest(NamedTuple):
         has_share = self.role_limit is not None and found + max(self.held.values(), default=0) >= self.role_limit
         return found >= self.room or (found > 0 and has_share)
 
+    def roles_with_share(self) -> frozenset[int]:
+        """Return the roles of which no more jobs are asked for: theirs may be ready, though a claim finds none."""
+        if self.role_limit is None:
+            return frozenset()
+        return frozenset(role for role, count in self.held.items() if count >= self.role_limit)
+
 
 class ConsumingChannel(Protocol):
     """A channel for which messages are fetched."""

@@ -136,6 +136,8 @@ class Fetcher(Generic[ChannelT]):
             self._give_back(self._capacity.take_stale(time.monotonic()))
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
+            shares = {kind: request.roles_with_share() for kind, request in requests.items()}
+            self._sleep.note_shares(shares, time.monotonic())
             self._unlock(self._sleep.want(wanted))
             now = time.monotonic()
             poll_at, flush_at = self._due_at(wanted)
@@ -302,7 +304,8 @@ class Fetcher(Generic[ChannelT]):
         """Compute from the result of a poll when the next one is due."""
         found = Counter(message.kind for message in claimed)
         full = {kind for kind, request in poll.requests.items() if request.is_met(found[kind])}
-        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed})
+        left_out = {kind: roles for kind, request in poll.requests.items() if (roles := request.roles_with_share())}
+        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed}, left_out)
         to_lock = self._sleep.end_poll(outcome, time.monotonic())
         if to_lock is not None:
             self._lock(to_lock)

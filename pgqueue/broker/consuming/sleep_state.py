@@ -7,12 +7,13 @@ queue and a kind of message, is asleep when the lock is held and a poll since th
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from .poll_schedule import AfterPoll, PollSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from typing import TypeAlias
 
     #: A kind of message, and a queue.
@@ -28,6 +29,8 @@ class Outcome(NamedTuple):
     full: set[str]
     #: The queues from which messages came.
     queues: set[str]
+    #: By kind, the roles that had their shares, and of which messages may be ready.
+    left_out: Mapping[str, frozenset[int]] = MappingProxyType({})
 
 
 class SleepState:
@@ -43,6 +46,8 @@ class SleepState:
         #: Queues whose locks are to be given back after the found messages have been delivered.
         self._owed_wake_ups: set[str] = set()
         self._notified_of: set[str] = set()
+        #: By kind, the roles that had their shares at the last poll.
+        self._left_out: dict[str, frozenset[int]] = {}
 
     def notify(self, queues: Collection[str], now: float) -> None:
         """Record that messages were published to some of these queues."""
@@ -55,6 +60,18 @@ class SleepState:
     def call(self, now: float) -> None:
         """Record that there is new room or a new queue."""
         self._schedule.call(now)
+
+    def note_shares(self, with_share: Mapping[str, frozenset[int]], now: float) -> None:
+        """Record which roles have their shares now, by kind.
+
+        When messages of a role were left out and it has room again, they are polled for: they caused no notification
+        after the locks were taken.
+        """
+        for kind, roles in with_share.items():
+            if self._left_out.get(kind, frozenset()) - roles:
+                del self._left_out[kind]
+                self._asleep = {consumer for consumer in self._asleep if consumer[0] != kind}
+                self._schedule.call(now)
 
     def hear_next_due(self, now: float, seconds: float | None) -> None:
         """Record when the next delayed message is due; None: there is none."""
@@ -101,6 +118,9 @@ class SleepState:
         if after is AfterPoll.WAKE:
             self._owed_wake_ups = self.locked & (self._notified_of | outcome.queues)
         self._notified_of.clear()
+        asked = {kind for kind, _queue in outcome.wanted}
+        kept = {kind: roles for kind, roles in self._left_out.items() if kind not in asked}
+        self._left_out = kept | dict(outcome.left_out)
         return {queue for _kind, queue in awake} if after is AfterPoll.SLEEP else None
 
     def take_locks(

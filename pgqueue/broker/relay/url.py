@@ -34,7 +34,7 @@ def describe(url: str) -> str:
 
 def _describe(url: str) -> str:
     scheme, separator, rest = url.partition("://")
-    # Text that is not encoded as it should be counts as part of the login, so that it is not shown.
+    # A character that is not encoded counts as part of the login: it is hidden rather than shown.
     login, at, place = rest.rpartition("@")
     user, _, password = login.partition(":")
     return f"{scheme}{separator}{user}{f':{_MASK}' if password else ''}{at}{place.partition('?')[0]}"
