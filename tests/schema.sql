@@ -472,7 +472,7 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
     SET "IntervalStyle" TO 'postgres';
 
 CREATE FUNCTION pgqueue._check_settings(settings jsonb) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
@@ -1071,7 +1071,7 @@ CREATE FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) RETURNS void
+CREATE FUNCTION pgqueue._end_member(m pgqueue.message) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1990,6 +1990,11 @@ CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted json
 CREATE FUNCTION pgqueue._note_limit_wait(seconds double precision) RETURNS void
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._note_members(ids bigint[], have_succeeded boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
 CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2692,7 +2697,7 @@ CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) RETURNS void
+CREATE FUNCTION pgqueue._settle_members(ids bigint[], failed bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
@@ -5116,7 +5121,7 @@ GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._end_member(m pgqueue.message, has_succeeded boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._end_member(m pgqueue.message) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
@@ -5762,6 +5767,8 @@ REVOKE ALL ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, want
 
 REVOKE ALL ON FUNCTION pgqueue._note_limit_wait(seconds double precision) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._note_members(ids bigint[], have_succeeded boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_receipts(source text, ids text[]) FROM PUBLIC;
@@ -6244,7 +6251,7 @@ REVOKE ALL ON FUNCTION pgqueue._settle_dependants(parents bigint[], have_succeed
 
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._settle_members(ids bigint[], have_succeeded boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._settle_members(ids bigint[], failed bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;

@@ -27,6 +27,7 @@ UNCHANGED = {
     "test_chord_in_chain_with_args": "runs its canvas eagerly as well, which an SQL step refuses",
     "test_chain_in_chain_with_args": "runs its canvas eagerly as well, which an SQL step refuses",
     "test_group_args_and_kwargs": "calls its group with keyword arguments, which an SQL step does not take",
+    "test_reapplying_frozen_chord_dispatches_body_again": "sends the same task ids twice, and an SQL step runs once for each",
     "test_generator_group_iterated_while_calling_len": "compares the arguments of signatures",
 }
 _process = os.getpid()

@@ -9,7 +9,7 @@ less in use than was read). A crash rolls back marks and count together.
 import threading
 import time
 
-from tests.harness import eventually
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 from tests.sql.test_limits import end, enqueue, ids
@@ -171,5 +171,57 @@ def test_a_limit_that_is_set_waits_for_an_open_claim_and_counts_it(db, owner, al
     eventually(lambda: fetch_value(alice, "select count(*) > 0 from pg_locks where not granted"))
     worker.session.execute("commit")
     setting.result(10)
+
+    assert worker.claim("mail") == []
+
+
+def test_counts_are_not_forgotten_while_a_limit_is_set(db, owner, alice, worker, in_background):
+    owner.execute("select pgqueue.set_limit('mail', per_key => 3)")
+    for key in ("a", "b"):
+        enqueue(alice, 1, key)
+    end(owner, worker.claim("mail"))
+    # Without a limit nothing is counted.
+    owner.execute("select pgqueue.set_limit('mail')")
+    enqueue(alice, 5, "b")
+    assert len(worker.claim("mail", max_count=3)) == 3
+    owner.execute("update pgqueue.limit_state set written_at = written_at - interval '1 h'")
+    holder, setting = db.connect(), db.connect()
+    holder.execute("begin")
+    holder.execute(
+        "select from pgqueue.limit_state s join pgqueue.limit_holder h on h.id = s.holder_id where h.limit_key = 'a' for update of s"
+    )
+
+    is_set = in_background(setting.execute, "select pgqueue.set_limit('mail', per_key => 3)")
+    wait_until_blocked(owner, setting.info.backend_pid)
+    owner.execute("select pgqueue._forget_limits()")
+    holder.execute("rollback")
+    is_set.result(timeout=20)
+
+    assert worker.claim("mail") == []
+    assert (
+        fetch_value(
+            owner,
+            "select count(*) from pgqueue.limit_state where holder_id not in (select id from pgqueue.limit_holder)",
+        )
+        == 0
+    )
+
+
+def test_a_limit_that_is_set_while_counts_are_forgotten_waits_and_counts_anew(db, owner, alice, worker, in_background):
+    owner.execute("select pgqueue.set_limit('mail', per_key => 3)")
+    enqueue(alice, 1, "a")
+    end(owner, worker.claim("mail"))
+    owner.execute("select pgqueue.set_limit('mail')")
+    enqueue(alice, 5, "a")
+    forgetting, setting = db.connect(), db.connect()
+    owner.execute("update pgqueue.limit_state set written_at = written_at - interval '1 h'")
+    forgetting.execute("begin")
+    forgetting.execute("select pgqueue._forget_limits()")
+    assert len(worker.claim("mail", max_count=3)) == 3
+
+    is_set = in_background(setting.execute, "select pgqueue.set_limit('mail', per_key => 3)")
+    wait_until_blocked(owner, setting.info.backend_pid)
+    forgetting.execute("commit")
+    is_set.result(timeout=20)
 
     assert worker.claim("mail") == []

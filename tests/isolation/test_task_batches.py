@@ -7,7 +7,7 @@ Those of a retry: it locks the message of the task, inserts its own, moves the r
 import pytest
 from psycopg.types.json import Json, Jsonb
 
-from tests.harness import wait_until_blocked
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_one, fetch_value
 
@@ -238,3 +238,58 @@ def test_a_job_ends_while_a_task_is_made_to_wait_for_it_and_upkeep_releases_the_
 
     worker.tick()
     assert worker.claim_one("celery", kind="task")
+
+
+ENDS = {
+    "ack, two failed": "select pgqueue._ack(%(ids)s, %(tokens)s, (%(ids)s::bigint[])[:2])",
+    "ack, one failed": "select pgqueue._ack(%(ids)s, %(tokens)s, (%(ids)s::bigint[])[3:])",
+    "reject": "select pgqueue._reject(%(ids)s, %(tokens)s)",
+    "give back": "select pgqueue._release(%(ids)s, %(tokens)s, false)",
+    "reclaim": "select pgqueue._reclaim(20)",
+    "purge": "select pgqueue._purge('celery')",
+    "delete": "select pgqueue._drop_queue('celery', false, false)",
+    "expire": "select pgqueue._expire_messages(null, 10)",
+    "claim": "select count(*) from pgqueue._claim(%(worker)s, 'task', '{celery}', 10)",
+}
+LOSE = """with lost as (update pgqueue.message set acked = true where queue = 'celery' returning worker_id)
+    update pgqueue.worker w set lost_at = now() - interval '1 min' from lost where w.id = lost.worker_id"""
+GIVE_BACK = """update pgqueue.message set state = 'ready', token = null, worker_id = null, expires_at = now() + %s * interval '1 s'
+    where queue = 'celery'"""
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_two_sessions_end_members_of_the_same_batches_in_opposite_order(alice, owner, db, worker, in_background, way):
+    """One has ended a member of the one batch and is about to end that of the other, and so has the second session."""
+    with alice.transaction():
+        one, two, third = (fetch_value(alice, "select pgqueue.batch()") for _ in range(3))
+        for queue, batch in [("q", one), ("celery", two), ("q", two), ("celery", third), ("celery", one)]:
+            alice.execute("select pgqueue.send_task('shop.place', queue => %s, batch => %s)", [queue, batch])
+    theirs = sorted(worker.claim("q", kind="task"), key=lambda claim: claim.id)
+    other = Claimant(db, "w2")
+    ours = sorted(other.claim("celery", kind="task"), key=lambda claim: claim.id)
+    owner.execute("update pgqueue.message set acked = true where queue = 'q'")
+    if way in ("reclaim", "give back"):
+        owner.execute(LOSE)
+    elif way in ("purge", "delete", "expire", "claim"):
+        owner.execute(GIVE_BACK, [60 if way in ("purge", "delete") else 0])
+    values = {"ids": [claim.id for claim in ours], "tokens": [claim.token for claim in ours], "worker": worker.id}
+    holder, first, second = (db.connect() for _ in range(3))
+    holder.execute("begin")
+    holder.execute("select from pgqueue.batch where id = %s for share", [third])
+
+    def start(session, statement, values):
+        running = in_background(session.execute, statement, values)
+        blocked = "select pg_blocking_pids(%s) <> '{}'"
+        eventually(lambda: running.done() or fetch_value(owner, blocked, [session.info.backend_pid]))
+        return running
+
+    running = [
+        start(first, ENDS[way], values),
+        start(second, ENDS["give back"], {"ids": [c.id for c in theirs], "tokens": [c.token for c in theirs]}),
+    ]
+    holder.execute("rollback")
+    for each in running:
+        each.result(timeout=30)
+    worker.tick()
+
+    assert [counts(alice, batch)[3] for batch in (one, two, third)] == [True] * 3

@@ -340,3 +340,19 @@ def test_a_publication_of_all_tables_forbids_nothing(db, alice, owner, superuser
 
     assert failing(owner) == []
     assert fetch_value(owner, "select count(*) from pgqueue.result") == 0
+
+
+def test_of_very_many_workers_only_some_do_the_upkeep(owner, worker):
+    owner.execute(
+        "insert into pgqueue.worker (name, pid, executors) select 'w' || n, 100000 + n, 1 from generate_series(1, 800) n"
+    )
+    done = 0
+    for n in range(100):
+        owner.execute("insert into pgqueue.nonce values (%s, now() - interval '1 h')", [n])
+        # They are lost, and each tick that does the upkeep would record it.
+        owner.execute("update pgqueue.worker set lost_at = null where lost_at is not null")
+        worker.tick()
+        done += fetch_value(owner, "select not exists (select from pgqueue.nonce)")
+
+    # Two of a hundred are expected; that of 100 more than 20 do it has a probability of less than 1 in 10^12.
+    assert done <= 20

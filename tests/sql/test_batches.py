@@ -184,3 +184,25 @@ def test_group_commits_end_batches_and_release_jobs(owner, alice, worker):
 
     assert counts(alice, batch) == (3, 0, 0, 3, 0, True)
     assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [last]) == "queued"
+
+
+@pytest.mark.parametrize("timeout", ["soon", "", "-1 day", "infinity", "9e99 years"])
+def test_settings_of_which_no_job_can_be_made_are_refused_with_the_batch(alice, timeout):
+    """The job is made at the end of the batch: an error there would fail the last member, or upkeep for all roles."""
+    order = "insert into pgqueue.batch_order (on_end, settings) values ('select 1', jsonb_build_object('pgqueue.worker_timeout', %s::text))"
+    assert refused(alice, order, [timeout]).sqlstate == "22023"
+
+    # A setting that is empty counts as none.
+    alice.execute("select set_config('pgqueue.worker_timeout', %s, false)", [timeout or "never"])
+    assert refused(alice, "select pgqueue.batch(on_end => 'select 1')").sqlstate.startswith("22")
+
+
+@pytest.mark.parametrize("timeout", ["0", "1 h"])
+def test_the_callback_of_a_batch_inherits_the_timeout(alice, owner, worker, timeout):
+    alice.execute("select set_config('pgqueue.worker_timeout', %s, false)", [timeout])
+    with alice.transaction():
+        add(alice, make(alice))
+    worker.run(worker.claim_one())
+
+    callbacks = owner.execute("select distinct timeout::text from pgqueue.message where label = 'b'").fetchall()
+    assert callbacks == [(None if timeout == "0" else "01:00:00",)]

@@ -114,7 +114,7 @@ def test_tasks_are_handed_out_as_they_were_published(alice, owner, worker):
 def test_a_claim_waits_for_the_disk_if_it_hands_out_a_task(alice, worker, query_name, sent, waits):
     alice.execute(sent)
     demand = [{"kind": kind, "queues": ["celery"], "room": 2} for kind in ("task", "job")]
-    asked = {"worker_id": worker.id, "items_processed": 0, "last_run_at": None, "ids": [], "tokens": []}
+    asked = {"worker_id": worker.id, "items_processed": 0, "last_run_at": None, "ids": [], "tokens": [], "failed": []}
 
     with worker.session.transaction():
         found = worker.session.execute(query(query_name), {**asked, "demand": json.dumps(demand)}).fetchall()

@@ -12,7 +12,7 @@ FAILING = "select 1 / (select count(*) from public.switch) from (select $1::text
 #: Of a message: who has it now, how it was waited for, what is counted anew. All else a job takes along when it runs again.
 NOT_KEPT = {
     "cookie", "token", "session_id", "due_at", "expires_at", "launched_at", "kind", "state", "worker_id", "deliveries",
-    "attempts", "payload", "last_error", "retried_from", "queue_timeout", "acked", "snoozes",
+    "attempts", "payload", "last_error", "retried_from", "queue_timeout", "acked", "snoozes", "is_member",
 }  # fmt: skip
 
 

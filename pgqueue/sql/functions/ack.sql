@@ -21,9 +21,7 @@ begin
   )
   select count(*), array_agg(g.id) filter (where g.is_member) into acked, members from gone g;
   if members is not null then
-    perform pgqueue._settle_members(array_agg(u.id), u.has_succeeded)
-    from (select e.id, e.id <> all (failed) as has_succeeded from unnest(members) e (id)) u
-    group by u.has_succeeded;
+    perform pgqueue._settle_members(members, failed);
   end if;
   return acked;
 end
@@ -46,7 +44,7 @@ begin
   with lost as (
     delete from pgqueue.message m using unnest(ids, tokens) done (id, token) where m.id = done.id and m.token = done.token and m.acked returning m as message
   )
-  select count(pgqueue._end_member(l.message, false)) into gone from lost l;
+  select count(pgqueue._end_member(l.message)) into gone from lost l;
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token

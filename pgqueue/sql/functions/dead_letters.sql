@@ -82,7 +82,7 @@ begin
   if not found then
     return false;  -- Another session was faster.
   end if;
-  perform pgqueue._end_member(held, false);
+  perform pgqueue._end_member(held);
   if reason = 'delivery_limit' then
     detail := concat('the task was handed to workers ', held.deliveries, ' times and came back each time');
     perform pgqueue._end_task(held, 'FAILURE', detail);

@@ -1,5 +1,42 @@
 -- Submit one job: launch, submit, enqueue.
 
+create or replace function pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
+                                                  options pgqueue.job_options, cookie bigint, due_at timestamptz)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  outcome text;
+begin
+  if submitter is null then
+    insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
+                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
+    values (cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
+            options.after, options.on_parent_failure, options.batch)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
+  else
+    insert into pgqueue.keyed_outbox as k (submitter, cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings,
+                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
+    values (submitter, cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
+            options.after, options.on_parent_failure, options.batch)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
+  end if;
+  if outcome <> 'put' and exists (select from unnest(options.after) p where p.id = handle.id) then
+    raise exception 'job % cannot wait for itself', handle.id
+      using errcode = '22023', hint = 'It has the unique key of the call, and has not ended: the call returns it. Leave it out of after.';
+  end if;
+  return handle;
+end
+$$;
+comment on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) is
+  'The part of pgqueue._put_job for a job that has a unique key';
+grant execute on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) to pgqueue_user;
+
 create or replace function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
                                             options pgqueue.job_options, cookie bigint)
   returns pgqueue.handle

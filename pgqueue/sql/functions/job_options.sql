@@ -98,14 +98,26 @@ grant execute on function pgqueue._is_plain_call(pgqueue.job_options) to pgqueue
 
 create or replace function pgqueue._check_settings(settings jsonb)
   returns void
-  language plpgsql immutable
+  language plpgsql stable
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  given constant text := settings ->> 'pgqueue.worker_timeout';
 begin
   if octet_length(settings::text) > 1000000 then
     raise exception 'settings have more than 1 MB' using errcode = '54000', hint = 'Name fewer or shorter settings in pgqueue.inherit.';
   elsif jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
     raise exception 'settings have not the shape that workers rely on' using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
+  elsif given is not null then
+    -- The job is made later, with the end of a batch or in upkeep, and would fail that, also for other roles.
+    begin
+      if given::interval < interval '0' or not isfinite(given::interval) then
+        raise invalid_parameter_value;
+      end if;
+    exception when data_exception then
+      raise exception 'pgqueue.worker_timeout "%" is no timeout', left(given, 100)
+        using errcode = '22023', hint = 'It is a positive interval, for example 1 h, or 0 for none.';
+    end;
   end if;
 end
 $$;

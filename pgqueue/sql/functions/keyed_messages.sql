@@ -248,9 +248,10 @@ begin
     if not pgqueue._may_enter(new.submitter, new.queue, null) then
       raise exception 'permission denied for queue "%"', new.queue using errcode = '42501', hint = 'Control commands and events have neither unique keys nor batches.';
     end if;
-    if not pgqueue._lock_continued(new.continues_id, new.continues_token) then
-      new.continues_id := null;
-    end if;
+  end if;
+  -- Also of a job: a role may insert any row, and the token shows that it has the claim.
+  if new.continues_id is not null and not pgqueue._lock_continued(new.continues_id, new.continues_token) then
+    new.continues_id := null;
   end if;
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
@@ -266,62 +267,3 @@ $$;
 comment on function pgqueue._put_keyed() is 'Submits what a role has inserted into pgqueue.keyed_outbox';
 
 create or replace trigger put_keyed instead of insert on pgqueue.keyed_outbox for each row execute function pgqueue._put_keyed();
-
-create or replace function pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
-                                                  options pgqueue.job_options, cookie bigint, due_at timestamptz)
-  returns pgqueue.handle
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-  handle pgqueue.handle;
-  outcome text;
-begin
-  if submitter is null then
-    insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
-    values (cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
-            options.after, options.on_parent_failure, options.batch)
-    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
-  else
-    insert into pgqueue.keyed_outbox as k (submitter, cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings,
-                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, after, on_parent_failure, batch)
-    values (submitter, cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict,
-            options.after, options.on_parent_failure, options.batch)
-    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
-  end if;
-  if outcome <> 'put' and exists (select from unnest(options.after) p where p.id = handle.id) then
-    raise exception 'job % cannot wait for itself', handle.id
-      using errcode = '22023', hint = 'It has the unique key of the call, and has not ended: the call returns it. Leave it out of after.';
-  end if;
-  return handle;
-end
-$$;
-comment on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) is
-  'The part of pgqueue._put_job for a job that has a unique key';
-grant execute on function pgqueue._put_keyed_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint, timestamptz) to pgqueue_user;
-
-create or replace function pgqueue._publish_keyed(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
-                                                  limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb,
-                                                  out reached int, out task_id text)
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  outcome text;
-begin
-  insert into pgqueue.keyed_outbox as k (kind, exchange, queue, payload, priority, due_at, expires_at, limit_key, unique_key, unique_for, on_conflict,
-                                         after, on_parent_failure, batch, continues_id, continues_token)
-  select 'task', exchange, routing_key, message, _publish_keyed.priority, eta, expires, _publish_keyed.limit_key, _publish_keyed.unique_key,
-         _publish_keyed.unique_for, _publish_keyed.on_conflict, d.after, d.on_parent_failure, d.batch, d.continues_id, d.continues_token
-  from jsonb_to_record(coalesce(dependence, '{}')) d (after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint)
-  returning k.task_id, k.outcome into task_id, outcome;
-  reached := (outcome <> 'unroutable')::int;
-end
-$$;
-comment on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) is
-  'Publishes a Celery task that has a unique key, waits for jobs, is in a batch or continues a task that is. task_id: of the task that has the key now, which is another one if this one was dropped';
-grant execute on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) to pgqueue_user, pgqueue_worker;

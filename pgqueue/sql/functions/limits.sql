@@ -46,6 +46,8 @@ as $$
 declare
   holder pgqueue.limit_holder;
 begin
+  -- Upkeep forgets none of these until the commit (pgqueue._forget_limits): those that it is forgetting now are made again.
+  perform from pgqueue.limit_holder h where h.queue = _count_claimed.queue and role in (0, h.submitter) for key share;
   insert into pgqueue.limit_holder (queue, submitter, is_total, limit_key)
   select _count_claimed.queue, g.submitter, g.is_total, g.key
   from (select m.submitter, false as is_total, coalesce(m.limit_key, '') as key from pgqueue.message m
@@ -187,6 +189,7 @@ begin
     where n.written_at < clock_timestamp() - interval '10 min' and coalesce(n.next_at <= clock_timestamp(), true)
       and not exists (select from unnest(n.ids) i (id) where (select m.state from pgqueue.message m where m.id = i.id) = 'claimed')
     limit 1000
+    for update of h skip locked
   ), gone as (
     delete from pgqueue.limit_holder h using idle i where h.id = i.id
   )

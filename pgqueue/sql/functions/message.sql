@@ -61,7 +61,9 @@ begin
   return (m.kind = 'job') = (m.payload is null)
     and (m.payload is not null and m.sql is null and m.settings is null
          or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
-    and (m.kind = 'job' or m.kept = 'none' and num_nonnulls(m.cookie, m.session_id, m.params, m.max_attempts, m.timeout, m.backoff, m.label) = 0)
+    and (m.kind = 'job' or m.kept = 'none' and num_nonnulls(m.session_id, m.params, m.max_attempts, m.timeout, m.backoff) = 0
+                           -- A schedule of a task gives it a label, and a cookie to know it by.
+                           and (num_nonnulls(m.cookie, m.label) = 0 or has_table_privilege('pgqueue.message', 'insert')))
     and (m.state in ('ready', 'waiting') or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
     -- Functions of the owner write these, together with the row that says what the message waits for, or which task gets the result.
     and (m.state <> 'waiting' and m.kept <> 'task' or has_table_privilege('pgqueue.message', 'insert'))

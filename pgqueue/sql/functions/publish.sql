@@ -156,3 +156,25 @@ $$;
 comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz, text) is
   'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' means the queue that the routing key names';
 grant execute on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz, text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._publish_keyed(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
+                                                  limit_key text, unique_key text, unique_for interval, on_conflict text, dependence jsonb,
+                                                  out reached int, out task_id text)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  outcome text;
+begin
+  insert into pgqueue.keyed_outbox as k (kind, exchange, queue, payload, priority, due_at, expires_at, limit_key, unique_key, unique_for, on_conflict,
+                                         after, on_parent_failure, batch, continues_id, continues_token)
+  select 'task', exchange, routing_key, message, _publish_keyed.priority, eta, expires, _publish_keyed.limit_key, _publish_keyed.unique_key,
+         _publish_keyed.unique_for, _publish_keyed.on_conflict, d.after, d.on_parent_failure, d.batch, d.continues_id, d.continues_token
+  from jsonb_to_record(coalesce(dependence, '{}')) d (after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint)
+  returning k.task_id, k.outcome into task_id, outcome;
+  reached := (outcome <> 'unroutable')::int;
+end
+$$;
+comment on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) is
+  'Publishes a Celery task that has a unique key, waits for jobs, is in a batch or continues a task that is. task_id: of the task that has the key now, which is another one if this one was dropped';
+grant execute on function pgqueue._publish_keyed(text, text, json, int, timestamptz, timestamptz, text, text, interval, text, jsonb) to pgqueue_user, pgqueue_worker;

@@ -74,7 +74,7 @@ begin
         'hint', 'The job seems to end the worker or the server. It was given up.'));
     elsif held.acked then
       delete from pgqueue.message d where d.id = held.id;  -- Celery acked it before it ran: it is lost with its worker, as without limits.
-      perform pgqueue._end_member(held, false);
+      perform pgqueue._end_member(held);
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else

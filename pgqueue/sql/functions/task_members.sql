@@ -2,19 +2,13 @@
 -- Celery tasks that are in a batch. A task ends when its row in the queue ends: the ack of its worker says that it has succeeded, and
 -- whatever else deletes the row that it has not. A message that a task sends under its own id (a retry) continues it.
 
-create or replace function pgqueue._settle_members(ids bigint[], have_succeeded boolean)
+create or replace function pgqueue._note_members(ids bigint[], have_succeeded boolean)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
 as $$
 begin
-  if current_setting('transaction_isolation') like 'read %' then
-    perform pgqueue._settle_dependants(ids, have_succeeded);
-    return;
-  end if;
-  -- This snapshot has the rows of the tasks themselves, which are as old as their messages. It may lack the ends of other members, so
-  -- upkeep decides whether these were the last ones.
   with gone as (
     delete from pgqueue.dependency d where d.parent = any (ids) returning d.parent, d.child
   ), noted as (
@@ -23,20 +17,49 @@ begin
   insert into pgqueue.dependency_check (parent) select distinct g.child from gone g;
 end
 $$;
-comment on function pgqueue._settle_members(bigint[], boolean) is 'In the transaction that ends these tasks: ends batches that have no other unfinished member';
+comment on function pgqueue._note_members(bigint[], boolean) is
+  'In the transaction that ends these tasks: notes it for their batches. Upkeep decides whether these were the last members';
 
-create or replace function pgqueue._end_member(m pgqueue.message, has_succeeded boolean)
+create or replace function pgqueue._settle_members(ids bigint[], failed bigint[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  outcome record;
+  -- Another snapshot has the rows of the tasks themselves, which are as old as their messages. It may lack the ends of other members.
+  is_fresh constant boolean := current_setting('transaction_isolation') like 'read %';
+begin
+  if is_fresh and ids && failed then
+    -- All rows are locked before it is decided about a batch: a decision locks a row of another member, whose end waits for this one.
+    perform from pgqueue.dependency d where d.parent = any (ids) for update;
+  end if;
+  for outcome in select array_agg(u.id) as ids, u.has_succeeded from (select e.id, e.id <> all (failed) as has_succeeded from unnest(ids) e (id)) u group by 2 loop
+    if is_fresh then
+      perform pgqueue._settle_dependants(outcome.ids, outcome.has_succeeded);
+    else
+      perform pgqueue._note_members(outcome.ids, outcome.has_succeeded);
+    end if;
+  end loop;
+end
+$$;
+comment on function pgqueue._settle_members(bigint[], bigint[]) is
+  'In the transaction that ends these tasks, of which some have failed: ends batches that have no other unfinished member';
+
+create or replace function pgqueue._end_member(m pgqueue.message)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Such ends come one by one in a transaction that ends many, so no batch is decided about between two of them.
   if m.is_member then
-    perform pgqueue._settle_members(array[m.id], has_succeeded);
+    perform pgqueue._note_members(array[m.id], false);
   end if;
 end
 $$;
-comment on function pgqueue._end_member(pgqueue.message, boolean) is 'pgqueue._settle_members for a message that was deleted, if it is a task in a batch';
+comment on function pgqueue._end_member(pgqueue.message) is 'Notes that a message that was deleted has not succeeded, if it is a task in a batch';
 
 create or replace function pgqueue._revoke_task(m pgqueue.message, reason text)
   returns void
@@ -45,7 +68,7 @@ create or replace function pgqueue._revoke_task(m pgqueue.message, reason text)
 as $$
 begin
   perform pgqueue._end_task(m, 'REVOKED', reason);
-  perform pgqueue._end_member(m, false);
+  perform pgqueue._end_member(m);
 end
 $$;
 comment on function pgqueue._revoke_task(pgqueue.message, text) is 'Ends a task as REVOKED whose message was deleted before a worker ran it';

@@ -83,7 +83,7 @@ begin
     returning m as message, m.state as before
   )
   -- A worker runs the messages that it has, and reports how they end, but not to a batch: that has lost them.
-  select count(case when g.before = 'claimed' then pgqueue._end_member(g.message, false) else pgqueue._revoke_task(g.message, 'the queue was deleted') end)
+  select count(case when g.before = 'claimed' then pgqueue._end_member(g.message) else pgqueue._revoke_task(g.message, 'the queue was deleted') end)
   into deleted from gone g;
   return deleted;
 end

@@ -110,6 +110,7 @@ create or replace function pgqueue._tick(worker_id int, items_processed bigint, 
 as $$
 declare
   overdue_schedule timestamptz;
+  is_chosen boolean := false;
 begin
   if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null
                    and (w.login = quote_ident(session_user)::regrole::oid or pgqueue._is_worker_login())) then
@@ -126,9 +127,13 @@ begin
     if overdue_schedule is not null then
       perform pgqueue._try_upkeep('schedules');
     end if;
+    -- Of very many workers about 16 do the rest in each naptime, whichever they are: it costs several times as much as a heartbeat.
     -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
-    perform from pgqueue.stat_fold for update skip locked;
-    if found then
+    if random() * (select count(*) from (select from pgqueue.worker w where w.lost_at is null limit 1000) n) < 16 then
+      perform from pgqueue.stat_fold for update skip locked;
+      is_chosen := found;
+    end if;
+    if is_chosen then
       perform pgqueue._try_upkeep(p) from unnest('{rescue,dependencies,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,keys,scaling,relays}'::text[]) p;
       -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
       -- not wait.
