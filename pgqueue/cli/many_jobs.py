@@ -202,9 +202,20 @@ def _describe(act: str, outcome: dict[str, Any]) -> str:
 def _change_matching(act: str, given: dict[str, Any], dsn: str | None, *, as_json: bool) -> None:
     filters = _filters(given) | {"state": given.get("state")}
     options = {"max_count": given["limit"], "is_dry_run": given["dry_run"], "batch": given["batch"]}
+    committed: list[int] = []
     with open_heard(dsn, as_json=as_json) as (session, notices):
+        options["on_batch"] = committed.append
         call = many_jobs.change_jobs(_SQL_NAMES[act], filters, is_all=given["is_all"], **options)
-        count = Runner(session).run(call)
+        try:
+            count = Runner(session).run(call)
+        except KeyboardInterrupt:
+            # The earlier batches are committed.
+            count = committed[-1] if committed else 0
+            if as_json:
+                print_json({_DONE[act]: count, "dry_run": False, "interrupted": True, "notices": notices.to_json()})
+            else:
+                click.echo(f"interrupted: {_count(act, count, is_dry_run=False)}", err=True)
+            raise
     if as_json:
         print_json({_DONE[act]: count, "dry_run": given["dry_run"], "notices": notices.to_json()})
     else:

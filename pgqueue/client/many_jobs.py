@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
@@ -63,12 +63,14 @@ def change_jobs(
     is_dry_run: bool = False,
     batch: int = BATCH,
     is_own: bool = True,
+    on_batch: Callable[[int], object] | None = None,
 ) -> Call[int]:
     """Do one thing with the jobs that match, a batch in each transaction, and return with how many.
 
     Args:
         is_all: no filter is an error unless this says that all jobs are meant.
         is_own: the call runs over the client's own connection. In a transaction of the caller's, there are no batches.
+        on_batch: is called after each batch, with how many jobs are committed so far.
 
     Raises:
         TypeError: there is no such filter.
@@ -89,6 +91,8 @@ def change_jobs(
         begun_at = time.monotonic()
         count = yield from _order(arguments, batch if max_count is None else min(batch, max_count - total))
         total += count
+        if on_batch is not None:
+            on_batch(total)
         if count == 0:
             break
         if count == batch:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 import pgqueue
 from pgqueue.cli.commands import run
+from pgqueue.client import runner
 from pgqueue.errors import InvalidArgument, NotPermitted, WrongState
 from tests.harness import Database
 from tests.harness.claimant import Claimant
@@ -144,6 +147,33 @@ class TestClient:
 
 
 class TestCommands:
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_an_interrupted_command_says_how_many_it_has_done(
+        self,
+        client: pgqueue.Client,
+        worker: Claimant,
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        as_json: bool,
+    ) -> None:
+        fail(client, worker, 3)
+
+        def interrupt(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
+        code = run(["retry", "--queue", "default", "--batch", "2", *(["--json"] if as_json else [])])
+
+        output = capsys.readouterr()
+        assert code == 130
+        if as_json:
+            assert json.loads(output.out) == {"retried": 2, "dry_run": False, "interrupted": True, "notices": []}
+        else:
+            assert "interrupted: retried 2 jobs" in output.err
+        monkeypatch.undo()
+        assert client.retry_jobs(queue="default") == 1
+
     def test_named_jobs_are_retried_discarded_and_canceled(
         self, client: pgqueue.Client, worker: Claimant, command: Command
     ) -> None:
