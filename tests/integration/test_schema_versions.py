@@ -15,6 +15,7 @@ from pgqueue.db.database import Database as Sessions
 from pgqueue.sql.compatibility import require_usable
 from pgqueue.version import __version__
 from tests.harness import Database
+from tests.harness.eventually import eventually
 from tests.harness.worker import Worker
 
 MAJOR, MINOR = map(int, __version__.split(".")[:2])
@@ -61,7 +62,7 @@ def test_a_client_that_was_refused_leaves_no_session(db: Database) -> None:
             client.enqueue("select 1")
 
     left = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue client'"
-    assert db.fetch_value(left) == 0
+    eventually(lambda: db.fetch_value(left) == 0, 20)
 
 
 def test_a_client_that_was_refused_connects_after_the_upgrade(db: Database) -> None:

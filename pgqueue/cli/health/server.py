@@ -40,13 +40,15 @@ def check_dead_rows(session: ClientSession) -> Finding:
 def check_oldest_snapshot(session: ClientSession) -> Finding:
     """Check that no session holds back vacuum."""
     rows = session.fetch("doctor_oldest_snapshot")
-    if not rows and session.fetch("doctor_sees_all")[0][0]:
-        return Finding("oldest snapshot", Level.OK, "no session holds one")
+    sees_all = session.fetch("doctor_sees_all")[0][0]
     if not rows:
-        return Finding("oldest snapshot", Level.OK, "none that this role may see: a member of pg_monitor sees all")
+        text = "no session holds one" if sees_all else "none that this role may see: a member of pg_monitor sees all"
+        return Finding("oldest snapshot", Level.OK, text)
     holder, seconds, transactions = rows[0]
     since = "" if seconds is None else f" for {seconds:.0f} s"
     found = f"{holder} holds back vacuum{since}, by {transactions} transactions"
+    if not sees_all:
+        found += "; a member of pg_monitor sees all"
     if transactions > _MANY_TRANSACTIONS or (seconds or 0) > _LONG_SNAPSHOT_SECONDS:
         return Finding("oldest snapshot", Level.WARN, found, "End it, or dead rows pile up in every table.")
     return Finding("oldest snapshot", Level.OK, found)

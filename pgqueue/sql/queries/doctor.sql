@@ -75,7 +75,8 @@ where relid = to_regclass('pgqueue.message')
 -- name: doctor_oldest_snapshot
 select holder, held_seconds, transactions
 from (
-    select concat('session ', pid, ' of ', usename, ' (', coalesce(nullif(application_name, ''), 'unnamed'), ')') as holder,
+    select case when usename is null then concat(coalesce(backend_type, 'process'), ' ', pid)
+                else concat('session ', pid, ' of ', usename, ' (', coalesce(nullif(application_name, ''), 'unnamed'), ')') end as holder,
            extract(epoch from clock_timestamp() - coalesce(xact_start, backend_start))::float8 as held_seconds,
            age(backend_xmin) as transactions
     from pg_stat_activity
