@@ -5309,9 +5309,6 @@ GRANT INSERT(continues_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
 GRANT INSERT(continues_token) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
-GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
-
 GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
 GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
 
@@ -6927,7 +6924,7 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, place bigint, id bigint, task_id text, outcome text);
+CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, id bigint, task_id text, outcome text);
 
 CREATE VIEW pgqueue.keyed_set (submitter oid, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, settings jsonb, timeout interval, backoff interval, label text, limit_key text, unique_for interval, on_conflict text, waits boolean, seed bytea, statements text[], params text[], unique_keys text[], rows text[], ids bigint[], cookies bigint[], put_ids bigint[], put_cookies bigint[]);
 

@@ -10,15 +10,15 @@ create or replace view pgqueue.keyed_outbox as
          null::text as sql, null::text[] as params, null::jsonb as settings, null::interval as timeout, null::interval as backoff, null::text as label,
          null::text as unique_key, null::text as limit_key, null::json as payload, null::interval as unique_for, null::text as on_conflict,
          null::text as exchange, null::pgqueue.handle[] as after, null::text as on_parent_failure, null::bigint as batch, null::bigint as continues_id,
-         null::bigint as continues_token, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
+         null::bigint as continues_token, null::bigint as id, null::text as task_id, null::text as outcome
   where false;
 alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.keyed_outbox is
-  'Where a role inserts its own messages that have a unique key, and tasks that depend on others: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable; place: as given, to tell the rows of a set apart. A row without a key is put. continues_id and continues_token: the claim of the task that sends itself again';
+  'Where a role inserts its own messages that have a unique key, and tasks that depend on others: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable. A row without a key is put. continues_id and continues_token: the claim of the task that sends itself again';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label,
-              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, after, on_parent_failure, batch, continues_id, continues_token),
-      select (id, cookie, task_id, outcome, place) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
+              unique_key, limit_key, payload, unique_for, on_conflict, exchange, after, on_parent_failure, batch, continues_id, continues_token),
+      select (id, cookie, task_id, outcome) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._lock_waiting(ids bigint[])
   returns setof pgqueue.message
