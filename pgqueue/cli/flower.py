@@ -7,6 +7,7 @@ import click
 from ..errors import PortInUse
 from ..local.child_process import die_with_parent
 from ..local.readiness import is_port_free
+from ..worker.database_log import name_database_in_text, take_database_name
 from .celery_app import database_of, find_app
 from .several import (
     RepeatableCommand,
@@ -60,6 +61,8 @@ def flower(
     With --dsn more than once, one Flower for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
+    name_database_in_text()
     places = find_places(dsn, listen_dsn)
     if places and app_name is not None:
         raise click.UsageError("-A does not go with several --dsn: an app has one broker")

@@ -12,6 +12,7 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
+from ..worker.database_log import name_database_in_text, take_database_name
 from ..worker.json_log import log_as_json
 from .options import is_on_command_line, log_format_option
 from .several import (
@@ -108,9 +109,11 @@ def relay(
     for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
     if log_format == "json":
         log_as_json(logging.INFO)
     else:
+        name_database_in_text()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
@@ -126,7 +129,7 @@ def relay(
             raise click.UsageError(
                 "--from does not go with several --dsn: each message would go to one of them by chance"
             )
-        return run_for_each(places)
+        return run_for_each(places, log_format=log_format)
     if listen_dsn:
         os.environ[LISTEN_DSN_VARIABLE] = listen_dsn[0]
     database = _database(one_or_none(dsn))

@@ -12,6 +12,7 @@ from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
 from ..local.service_watch import ServiceWatch
 from ..schema.prepare import require_worker
+from ..worker.database_log import name_database_in_text, take_database_name
 from ..worker.json_log import log_celery_as_json
 from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
@@ -98,10 +99,14 @@ def worker(
     With --dsn more than once, one process for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
+    if log_format == "text":
+        name_database_in_text()
     if places := find_places(dsn, listen_dsn):
         _refuse_for_several(celery_options, has_http=http_address is not None, has_schedules=schedules)
         # An app that names its broker would run for that one in each process.
-        return run_for_each(places, further=lambda _number: ["--same-database"] if app_name is not None else [])
+        further = ["--same-database"] if app_name is not None else []
+        return run_for_each(places, further=lambda _number: further, log_format=log_format)
     return _run(
         queues=queues, no_tasks=no_tasks, concurrency=concurrency, autoscale=autoscale, executors=executors,
         executors_per_role=executors_per_role, app_name=app_name, schedules=schedules, include=include,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
 
 from pgqueue import in_transaction
 from pgqueue.broker.publisher import Publisher
@@ -23,6 +24,8 @@ from pgqueue.cli.several import find_places
 from pgqueue.cli.worker import worker as worker_command
 from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
+from pgqueue.local import database_twins
+from pgqueue.local.database_twins import Twin, TwinWatch, compare
 from pgqueue.sql_signature import sql
 from tests.harness import Database, eventually
 from tests.harness.servers import TestServer
@@ -144,6 +147,63 @@ def test_one_command_runs_the_jobs_of_each_database_and_restarts_a_process_that_
         process.kill()
         process.wait()
         print(log.read_text()[-3000:])
+
+
+def test_a_database_that_refuses_its_process_keeps_no_other_from_its_messages(
+    db: Database, server: TestServer, tmp_path: Path
+) -> None:
+    bare = Database(server, installed=False)
+    log = tmp_path / "log"
+    (tmp_path / "out").mkdir()
+    db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+    role = db.worker_role()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgqueue", "relay", "--queue=mail", "--to=memory://"]
+            + [f"--dsn={each.dsn_for(role)}" for each in (db, bare)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+    try:
+        db.execute("select pgqueue.send_task('t', queue => 'mail')")
+        eventually(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
+        eventually(lambda: "refuses its process, for the reason above; trying again in 60 s" in log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+    finally:
+        process.kill()
+        process.wait()
+        print(log.read_text()[-3000:])
+        bare.close()
+    lines = log.read_text().splitlines()
+    assert any(f"pgqueue: error: {bare.name} on " in line and "pgqueue is not installed" in line for line in lines)
+    assert any(f"[{db.name} on " in line and "connected to memory://" in line for line in lines)
+
+
+def test_a_database_that_is_given_by_two_names_of_its_server_is_noticed(
+    db: Database, other: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alias = make_conninfo(db.dsn, host="localhost")
+    away = "host=127.0.0.1 port=1 dbname=away"
+
+    assert compare([db.dsn, alias, other.dsn]) == ([Twin(1, 0)], True)
+    assert compare([db.dsn, away, other.dsn, alias]) == ([Twin(3, 0)], False)
+    assert run(["relay", "--queue=x", "--to=memory://", "--dsn", db.dsn, "--dsn", alias]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"--dsn names one database twice, as {db.name} on 127.0.0.1:" in said
+    assert f"and as {db.name} on localhost:" in said
+
+
+def test_a_database_that_answers_late_is_compared_then(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_twins, "_AGAIN_FROM", 0.01)
+    places = [db.dsn, "host=127.0.0.1 port=1 dbname=away"]
+    watch = TwinWatch(places)
+    watch.start()
+
+    places[1] = make_conninfo(db.dsn, host="localhost")
+
+    eventually(lambda: list(watch.twins) == [Twin(1, 0)])
+    watch.stop()
 
 
 def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_other(
