@@ -131,9 +131,7 @@ def test_a_running_job_is_canceled_as_in_any_worker(db: Database, relayed: Relay
         ("vacuum done", Ending.HANDED_OVER),
     ],
 )
-def test_the_task_returns_how_the_run_ended(
-    db: Database, relayed: Relayed, run: Run, sql: str, ending: Ending
-) -> None:
+def test_the_task_returns_how_the_run_ended(db: Database, relayed: Relayed, run: Run, sql: str, ending: Ending) -> None:
     assert run(*relayed.wake_up(enqueue(db, sql))) is ending
 
 
