@@ -2471,6 +2471,10 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._run_ending(id bigint) RETURNS pgqueue.ending
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE;
 
@@ -6089,6 +6093,9 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
 

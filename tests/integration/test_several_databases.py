@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from click.testing import CliRunner
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgqueue import in_transaction
 from pgqueue.broker.publisher import Publisher
@@ -134,7 +134,7 @@ def test_one_command_runs_the_jobs_of_each_database_and_restarts_a_process_that_
             each.execute("select pgqueue.enqueue('insert into done values (current_database())')")
         for each in (db, other):
             eventually(lambda each=each: each.execute("select who from done") == [(each.name,)])
-        [pid] = [line.split()[-1] for line in log.read_text().splitlines() if f"{other.name} on" in line]
+        [pid] = [line.split()[-1] for line in log.read_text().splitlines() if f"process for {other.name} on" in line]
         os.kill(int(pid), signal.SIGKILL)
         other.execute("select pgqueue.enqueue('insert into done values (2)')")
         eventually(lambda: other.fetch_value("select count(*) from done") == 2)
@@ -180,27 +180,36 @@ def test_a_database_that_refuses_its_process_keeps_no_other_from_its_messages(
     assert any(f"[{db.name} on " in line and "connected to memory://" in line for line in lines)
 
 
+def other_name(db: Database, folder: Path) -> str:
+    """Return a DSN of a database by another name of its server: another way to its socket."""
+    way = folder / "way"
+    way.symlink_to(conninfo_to_dict(db.dsn)["host"])
+    return make_conninfo(db.dsn, host=str(way))
+
+
 def test_a_database_that_is_given_by_two_names_of_its_server_is_noticed(
-    db: Database, other: Database, capsys: pytest.CaptureFixture[str]
+    db: Database, other: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    alias = make_conninfo(db.dsn, host="localhost")
+    alias = other_name(db, tmp_path)
     away = "host=127.0.0.1 port=1 dbname=away"
 
     assert compare([db.dsn, alias, other.dsn]) == ([Twin(1, 0)], True)
     assert compare([db.dsn, away, other.dsn, alias]) == ([Twin(3, 0)], False)
     assert run(["relay", "--queue=x", "--to=memory://", "--dsn", db.dsn, "--dsn", alias]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"--dsn names one database twice, as {db.name} on 127.0.0.1:" in said
-    assert f"and as {db.name} on localhost:" in said
+    assert f"--dsn names one database twice, as {db.name} on /" in said
+    assert f"and as {db.name} on {tmp_path}/way:" in said
 
 
-def test_a_database_that_answers_late_is_compared_then(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_answers_late_is_compared_then(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database_twins, "_AGAIN_FROM", 0.01)
     places = [db.dsn, "host=127.0.0.1 port=1 dbname=away"]
     watch = TwinWatch(places)
     watch.start()
 
-    places[1] = make_conninfo(db.dsn, host="localhost")
+    places[1] = other_name(db, tmp_path)
 
     eventually(lambda: list(watch.twins) == [Twin(1, 0)])
     watch.stop()
