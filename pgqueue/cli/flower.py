@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import PortInUse
+from ..flower_ui.other_databases import FlowerPlace, tell_flowers
 from ..local.child_process import die_with_parent
 from ..local.readiness import is_port_free
 from ..worker.database_log import name_database_in_text, take_database_name
@@ -75,6 +76,7 @@ def flower(
     if places:
         for number, place in enumerate(places):
             click.echo(f"pgqueue: {place.name} on http://{address}:{port + number}", err=True)
+        tell_flowers([FlowerPlace(place.name, port + number) for number, place in enumerate(places)])
         # The last of two options counts.
         return run_for_each(places, further=lambda number: [f"--port={port + number}"])
     app = find_app(app_name, one_or_none(dsn), one_or_none(listen_dsn))

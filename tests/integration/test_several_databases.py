@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,8 +25,10 @@ from pgqueue.cli.several import find_places
 from pgqueue.cli.worker import worker as worker_command
 from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
+from pgqueue.flower_ui.other_databases import FlowerPlace, make_items
 from pgqueue.local import database_twins
 from pgqueue.local.database_twins import Twin, TwinWatch, compare
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers, is_port_free
 from pgqueue.sql_signature import sql
 from tests.harness import Database, eventually
 from tests.harness.servers import TestServer
@@ -236,6 +239,47 @@ def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_othe
     ]
     assert shown.out.count("ok   schema") == 2
     assert "fail server: connection failed" in shown.out
+
+
+def test_each_flower_shows_its_database_and_leads_to_the_others(db: Database, other: Database, tmp_path: Path) -> None:
+    for each in (db, other):
+        each.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+        each.execute("select pgqueue.enqueue('select 1', queue => 'of_' || current_database())")
+    port = find_free_port("127.0.0.1")
+    while not is_port_free("127.0.0.1", port + 1):
+        port = find_free_port("127.0.0.1")
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgqueue", "flower", f"--port={port}", f"--dsn={db.dsn}", f"--dsn={other.dsn}"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+    try:
+        for number, (own, elsewhere) in enumerate([(db, other), (other, db)]):
+            url = f"http://127.0.0.1:{port + number}"
+            eventually(lambda url=url: flower_answers(url))
+            page = fetch_page(f"{url}/pgqueue/queues")
+            assert f"of_{own.name}" in page
+            assert f"of_{elsewhere.name}" not in page
+            assert f'aria-current="true">{own.name} on ' in page
+            assert f'href="http://127.0.0.1:{port + 1 - number}/">{elsewhere.name} on ' in page
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        print(log.read_text()[-3000:])
+
+
+def test_behind_a_proxy_a_flower_names_its_own_database_alone() -> None:
+    request = SimpleNamespace(protocol="https", host="flower.example.com")
+    places = [FlowerPlace("a<b on db1:5432", 5555), FlowerPlace("c on db2:5432", 5556)]
+
+    items = make_items(places, 5555, request, "")
+
+    assert "a&lt;b on db1:5432" in items
+    assert "c on" not in items
 
 
 # The command line
