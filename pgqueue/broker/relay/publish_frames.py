@@ -27,7 +27,7 @@ _METHOD, _HEADER, _BODY = 1, 2, 3
 _FRAME_END = b"\xce"
 #: The bytes around the payload of a frame.
 _FRAME_OVERHEAD = 8
-_VOID = b"V"
+_VOID, _FALSE, _TRUE = b"V", b"t\0", b"t\1"
 _LARGEST_SHORT_NUMBER = 2**31 - 1
 #: The bits that say which properties are there, in the order in which they are written. All but the first three and
 #: the numbers are short texts.
@@ -110,6 +110,8 @@ def _encode_value(value: Any) -> bytes:
         return _text_head(b"S", len(text)) + text
     if value is None:
         return _VOID
+    if kind is bool:
+        return _TRUE if value else _FALSE
     if kind is int and -_LARGEST_SHORT_NUMBER <= value <= _LARGEST_SHORT_NUMBER:
         return _short_number(b"I", value)
     if kind is dict:
