@@ -35,7 +35,7 @@ def running_redis(folder: Path) -> Iterator[int]:
     port = free_port()
     folder.mkdir()
     arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    with _running(arguments, folder, {}):
+    with _running(arguments, folder, {}, "redis-server"):
         _wait_for(port, 10)
         yield port
 
@@ -116,6 +116,11 @@ class RabbitMQ:
         """The URL of its default virtual host."""
         return f"amqp://guest:guest@{self.place.address}:{self.port}//"
 
+    @property
+    def address(self) -> str:
+        """The address on which it listens."""
+        return self.place.address
+
     def start(self) -> None:
         """Start the server, and wait until it listens."""
         self.begin()
@@ -176,6 +181,51 @@ class RabbitMQ:
         self._epmd.close()
 
 
+class RedisServer:
+    """A Redis that has each write on the disk before it answers, and can be restarted. Gone at the end of its context.
+
+    Raises:
+        SystemExit: it is not installed, or does not start.
+    """
+
+    address = "127.0.0.1"
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("redis-server") is None:
+            sys.exit("redis-server is not installed (Debian: apt-get install redis-server)")
+        folder.mkdir()
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://{self.address}:{self.port}/0"
+        self._server = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, and wait until it listens."""
+        options = {"port": self.port, "bind": self.address, "appendonly": "yes", "appendfsync": "always", "save": ""}
+        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        command = ["redis-server", *arguments, "--dir", str(self._folder)]
+        self._process = self._server.enter_context(_running(command, self._folder, {}, "redis-server"))
+        _wait_for(self.port, 30)
+
+    def stop(self) -> None:
+        """End the server; its lists stay on the disk."""
+        self._server.close()
+
+    def kill(self) -> None:
+        """End the server as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+        self.stop()
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+
 def free_port() -> int:
     """Return a TCP port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -184,8 +234,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / f"{Path(arguments[-1]).name}.log").open("wb") as log:
+def _running(
+    arguments: list[str], folder: Path, environment: dict[str, str], name: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{name or Path(arguments[-1]).name}.log").open("ab") as log:
         process = subprocess.Popen(
             arguments,
             cwd=folder,

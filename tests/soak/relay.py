@@ -1,23 +1,25 @@
-"""`pgqueue relay` to a real RabbitMQ while relays are killed, sessions are ended and the broker restarts.
+"""`pgqueue relay` to a real RabbitMQ or Redis while relays are killed, sessions are ended and the broker restarts.
 
     .venv/bin/python -m tests.soak.relay [--committed 200000] [--rolled-back 50000] [--publishers 16] [--relays 3]
-        [--nodes 3] [--cuts] [--seed N]
+        [--to redis | --nodes 3] [--cuts] [--seed N]
 
-So many publishers commit and roll back, and each message has an id. The target's quorum queue must have each committed id at least once
+So many publishers commit and roll back, and each message has an id. The target's queue, on RabbitMQ a quorum queue, must have each committed id at least once
 and no rolled-back one; of each id, all copies but one must have the header x-pgqueue-may-be-duplicate.
 With `--nodes 3` there is a cluster of three nodes in network namespaces, which needs root. One node after the other is
 stopped, killed by SIGKILL, or cut off from all others for a while.
-With `--cuts` the connections to RabbitMQ are cut as well, in the middle of frames.
-The exit code is 1 if that does not hold. RabbitMQ is Debian's package rabbitmq-server; without it, or without namespaces
-for a cluster, the exit code is 2.
+With `--cuts` the connections to the broker are cut as well, in the middle of what they carry.
+The exit code is 1 if that does not hold. The brokers are Debian's packages rabbitmq-server and redis-server, and Redis needs
+the Python package redis; without them, or without namespaces for a cluster, the exit code is 2.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,14 +27,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from kombu import Connection, Queue
+from kombu import Connection, Consumer, Queue
 
-from benchmarks.brokers import RabbitMQ, rabbitmq_program
+from benchmarks.brokers import RabbitMQ, RedisServer, rabbitmq_program
 from benchmarks.rabbitmq_cluster import RabbitMQCluster
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
 from tests.harness import network
@@ -111,14 +113,16 @@ class Relays:
 class Broker:
     """The nodes of the target, and what can happen to them."""
 
-    def __init__(self, nodes: list[RabbitMQ], cluster: RabbitMQCluster | None, proxies: list[CutProxy]) -> None:
+    def __init__(
+        self, nodes: Sequence[RabbitMQ | RedisServer], cluster: RabbitMQCluster | None, proxies: list[CutProxy]
+    ) -> None:
         self._nodes = nodes
         self._cluster = cluster
         self._proxies = proxies
         self.url = ";".join(node.url for node in nodes)
         #: The way by which connections can be cut.
         self.cut_url = ";".join(
-            node.url.replace(f"@{node.place.address}:{node.port}/", f"@127.0.0.1:{proxy.port}/")
+            node.url.replace(f"{node.address}:{node.port}/", f"127.0.0.1:{proxy.port}/")
             for node, proxy in zip(nodes, proxies, strict=True)
         )
         self.done: Counter[str] = Counter()
@@ -144,19 +148,23 @@ class Broker:
 
 
 @contextlib.contextmanager
-def running_broker(folder: Path, nodes: int) -> Iterator[Broker]:
+def running_broker(folder: Path, kind: str, nodes: int) -> Iterator[Broker]:
     """Run a node, or a cluster, and declare the queue there."""
     with contextlib.ExitStack() as until_the_end:
         cluster = None
-        if nodes == 1:
+        running: Sequence[RabbitMQ | RedisServer]
+        if kind == "redis":
+            running = [until_the_end.enter_context(RedisServer(folder / "redis"))]
+        elif nodes == 1:
             running = [until_the_end.enter_context(RabbitMQ(folder / "rabbitmq"))]
         else:
             cluster = until_the_end.enter_context(RabbitMQCluster(folder / "rabbitmq", nodes))
             running = cluster.nodes
-        proxies = [until_the_end.enter_context(CutProxy(node.port, node.place.address)) for node in running]
-        with Connection(running[0].url) as connection:
-            arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
-            Queue(QUEUE, queue_arguments=arguments, channel=connection.channel()).declare()
+        proxies = [until_the_end.enter_context(CutProxy(node.port, node.address)) for node in running]
+        if kind == "rabbitmq":
+            with Connection(running[0].url) as connection:
+                arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": nodes}
+                Queue(QUEUE, queue_arguments=arguments, channel=connection.channel()).declare()
         yield Broker(running, cluster, proxies)
 
 
@@ -166,15 +174,15 @@ def read_all(url: str) -> tuple[Counter[str], Counter[str]]:
     unflagged: Counter[str] = Counter()
 
     def take(message: Any) -> None:
-        headers = message.properties["application_headers"]
-        copies[headers["id"]] += 1
-        unflagged[headers["id"]] += not headers.get(DUPLICATE_HEADER, False)
+        copies[message.headers["id"]] += 1
+        unflagged[message.headers["id"]] += not message.headers.get(DUPLICATE_HEADER, False)
 
     with Connection(url) as connection:
         channel = connection.channel()
-        channel.basic_consume(QUEUE, no_ack=True, callback=take)
+        queue = Queue(QUEUE, exchange=None, no_declare=True)
+        consumer = Consumer(channel, [queue], on_message=take, no_ack=True, auto_declare=False, accept=None)
         # A queue that has changed its leader a moment ago may pause.
-        with contextlib.suppress(TimeoutError):
+        with consumer, contextlib.suppress(TimeoutError):
             while True:
                 connection.drain_events(timeout=_SILENT_SECONDS)
         left = channel.queue_declare(QUEUE, passive=True).message_count
@@ -189,13 +197,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rolled-back", type=int, default=50_000)
     parser.add_argument("--publishers", type=int, default=16)
     parser.add_argument("--relays", type=int, default=3)
+    parser.add_argument("--to", choices=["rabbitmq", "redis"], default="rabbitmq")
     parser.add_argument("--nodes", type=int, choices=[1, 3], default=1, help="of RabbitMQ")
     parser.add_argument("--losses", type=int, default=None, help="of a node [default: 2, of a cluster 6]")
     parser.add_argument("--cuts", action="store_true", help="cut the relays' connections to RabbitMQ every few seconds")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args(arguments)
-    if rabbitmq_program() is None:
-        print("rabbitmq-server is not installed")
+    if options.to == "redis" and options.nodes > 1:
+        parser.error("--nodes is for RabbitMQ")
+    missing_parts = [
+        name
+        for name, is_there in (
+            ("rabbitmq-server", options.to == "redis" or rabbitmq_program() is not None),
+            ("redis-server", options.to == "rabbitmq" or shutil.which("redis-server") is not None),
+            ("the Python package redis", options.to == "rabbitmq" or importlib.util.find_spec("redis") is not None),
+        )
+        if not is_there
+    ]
+    if missing_parts:
+        print(f"not installed: {', '.join(missing_parts)}")
         return 2
     if options.nodes > 1 and (reason := network.why_not()):
         print(f"there can be no cluster here: {reason}")
@@ -209,7 +229,7 @@ def main(arguments: list[str]) -> int:
     rolled_back = [f"r{n}" for n in range(options.rolled_back)]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name, temporary_server() as server:
         folder = Path(name)
-        with running_broker(folder, options.nodes) as broker:
+        with running_broker(folder, options.to, options.nodes) as broker:
             db = Database(server)
             db.execute("select pgqueue.enroll('postgres')")
             publishers = [
