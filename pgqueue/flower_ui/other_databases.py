@@ -29,7 +29,7 @@ def tell_flowers(places: list[FlowerPlace]) -> None:
 
 
 def take_flowers() -> list[FlowerPlace]:
-    """Return all Flowers, if this is one of several. What this process starts does not inherit them."""
+    """Return all Flowers, if this is one of several. The processes that this one starts do not inherit them."""
     return [FlowerPlace(*place) for place in json.loads(os.environ.pop(FLOWERS_VARIABLE, "[]"))]
 
 

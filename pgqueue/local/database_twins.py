@@ -32,7 +32,7 @@ class Twin(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What a look at all databases has found."""
+    """The findings of a look at all databases."""
 
     twins: Sequence[Twin]
     #: Whether each has answered. One that is away cannot be compared.

@@ -17,7 +17,7 @@ _names: list[str] = []
 
 
 def take_database_name() -> None:
-    """Take the name from the environment. What this process starts does not inherit it."""
+    """Take the name from the environment. The processes that this one starts do not inherit it."""
     name = os.environ.pop(DATABASE_VARIABLE, None)
     if name and not _names:
         _names.append(escape(name))

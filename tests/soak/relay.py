@@ -46,6 +46,7 @@ QUEUE = "mail"
 #: A publisher commits or rolls back so many messages at once.
 BATCH = 25
 _SILENT_SECONDS = 5.0
+BEGUN = "select split_part(worker, '@', 1)::int from pgqueue.workers where relays_to is not null"
 SEND = f"select pgqueue.send_task(%s, queue => '{QUEUE}', task_id => t) from unnest(%s::text[]) t"
 
 
@@ -69,6 +70,7 @@ class Relays:
     """Relay processes, of which one is killed now and then."""
 
     def __init__(self, db: Database, url: str, count: int, folder: Path) -> None:
+        self._db = db
         self._command = [
             sys.executable,
             "-m",
@@ -88,7 +90,11 @@ class Relays:
         return subprocess.Popen(self._command, env=self._environment, stderr=self._log)
 
     def kill_one(self, dice: random.Random) -> None:
-        victim = dice.randrange(len(self._running))
+        """Kill one that has begun: on a loaded machine the others would never begin."""
+        begun = {pid for (pid,) in self._db.execute(BEGUN)}
+        if not (victims := [n for n, process in enumerate(self._running) if process.pid in begun]):
+            return
+        victim = dice.choice(victims)
         self._running[victim].kill()
         self._running[victim].wait()
         self._running[victim] = self._start()
