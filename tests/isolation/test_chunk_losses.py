@@ -95,7 +95,7 @@ def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, kept, 
     run = in_background(runner.run, chunk)
     waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
     [(pid,)] = eventually(lambda: db.execute(waiting))
-    with cut_off(kept._session._connection):
+    with cut_off(kept._kept.session._connection):
         eventually(lambda: db.execute(waiting) not in ([], [(pid,)]), what="the job waits in another session")
         assert not db.execute("select from pg_stat_activity where pid = %s", [pid])
         owner.execute("commit")
