@@ -1,8 +1,9 @@
-"""The people who take part, and real executors."""
+"""The people who take part, real executors, and processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.harness import Database
 from tests.harness.clients import Clients
 from tests.harness.executors import Executors
 from tests.harness.people import alice, bob, owner, superuser
+from tests.harness.processes import Processes
 
 __all__ = ["alice", "bob", "executors", "owner", "superuser"]
 
@@ -37,3 +39,12 @@ def executors(db: Database) -> Iterator[Executors]:
         yield started
     finally:
         started.stop()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Start processes that end with the test."""
+    started = Processes(tmp_path)
+    yield started
+    started.end()
+    print(started.read_ends_of_logs())  # Shown if the test has failed.
