@@ -6,7 +6,8 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.capacity.simulation import Costs, Site
+from benchmarks.capacity.simulated_worker import Costs
+from benchmarks.capacity.simulation import Site
 from benchmarks.capacity.workloads import GROUP_COMMIT, JOB, KINDS, WAITING, Kind
 
 #: As in the measurement of `costs.py`: of a worker that runs jobs, and of one that runs tasks.

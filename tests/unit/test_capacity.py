@@ -14,7 +14,8 @@ from benchmarks.capacity import tables
 from benchmarks.capacity.__main__ import main
 from benchmarks.capacity.checking import Run, check
 from benchmarks.capacity.model import costs_of, heartbeat_cores, kind_named
-from benchmarks.capacity.simulation import Costs, Site, percentile_of, simulate
+from benchmarks.capacity.simulated_worker import Costs
+from benchmarks.capacity.simulation import Site, percentile_of, simulate
 from benchmarks.capacity.walls import find_all
 from benchmarks.capacity.workloads import JOB, WAITING
 
