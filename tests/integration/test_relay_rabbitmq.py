@@ -58,7 +58,7 @@ class Stack:
             "celery", "-A", "tests.harness.relayed_app", "worker", "--pool=threads", "--concurrency=4", "--loglevel=INFO",
             RELAYED_BROKER=self.rabbitmq.url, RELAYED_BACKEND=self.db.url,
         )  # fmt: skip
-        app = Celery("publisher", broker=self.db.url, backend=self.db.url)
+        app = Celery("publisher", broker=self.db.url, backend=self.db.url, set_as_current=False)
         app.conf.task_default_queue = "relayed"
         return app
 
