@@ -45,6 +45,7 @@ def test_one_core_with_a_fixed_service_time_does_as_much_as_it_has_time_for() ->
     assert outcome.wall == "server"
 
 
+@pytest.mark.slow
 def test_jobs_that_arrive_at_random_wait_as_long_as_queueing_theory_says() -> None:
     service, load = 0.001, 0.7
 
@@ -152,6 +153,7 @@ def test_heartbeats_are_read_between_what_was_measured(workers: int, cores: floa
     assert heartbeat_cores(MEASURED, workers) == pytest.approx(cores)
 
 
+@pytest.mark.slow
 def test_each_kind_and_number_of_workers_has_a_wall() -> None:
     found = find_all(MEASURED, 8, 0.001, numbers=(1, 3))
 
