@@ -12,8 +12,8 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
-from ..worker.database_log import name_database_in_text, take_database_name
-from ..worker.json_log import log_as_json
+from ..worker.database_log import take_database_name
+from .command_log import start_log
 from .options import is_on_command_line, log_format_option
 from .several import (
     RepeatableCommand,
@@ -110,11 +110,7 @@ def relay(
     """
     die_with_parent()
     take_database_name()
-    if log_format == "json":
-        log_as_json(logging.INFO)
-    else:
-        name_database_in_text()
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    start_log(log_format)
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
     from ..broker.relay.opening import require_transport
