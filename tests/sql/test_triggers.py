@@ -131,10 +131,16 @@ def test_without_columns_a_job_has_no_parameters(alice, worker, item):
 @pytest.mark.parametrize("timeout", ["", "0", "3 s"])
 def test_a_trigger_with_options_and_one_without_make_the_same_job(alice, owner, item, columns, timeout):
     alice.execute("select set_config('pgqueue.worker_timeout', %s, false)", [timeout])
-    alice.execute("set work_mem = '5MB'; set pgqueue.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'")
+    alice.execute(
+        "set work_mem = '5MB'; set pgqueue.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'"
+    )
 
     # Only the shortest form of the arguments goes the short way.
-    for arguments in ("'sql', 'select 1'", f"'sql', 'select 1', '{columns}'", f"'sql', 'select 1', '{columns}', 'priority=0'"):
+    for arguments in (
+        "'sql', 'select 1'",
+        f"'sql', 'select 1', '{columns}'",
+        f"'sql', 'select 1', '{columns}', 'priority=0'",
+    ):
         make_trigger(alice, arguments)
         alice.execute("insert into shop.item (id, name) values (1, 'one'), (2, null); drop trigger fire on shop.item")
 
