@@ -152,6 +152,12 @@ CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._ambient_timeout() RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -368,6 +374,9 @@ CREATE FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) RETURNS bigin
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) RETURNS boolean
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1469,11 +1478,8 @@ CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) RETURNS boolean
-    LANGUAGE sql STABLE;
+CREATE FUNCTION pgqueue._has_seen(captured text, seen_columns text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
@@ -1926,7 +1932,7 @@ CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETU
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._may_keep_result(role oid) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
@@ -2055,7 +2061,7 @@ CREATE FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false, closes boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2252,6 +2258,10 @@ CREATE FUNCTION pgqueue._refuse_excess(role oid, over_quota text) RETURNS boolea
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._refuse_large_value() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._refuse_loopback(loopback text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2605,6 +2615,9 @@ CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
     LANGUAGE sql;
 
@@ -2620,9 +2633,6 @@ CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_resu
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
@@ -4638,6 +4648,15 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._ambient_timeout() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_timeout() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
@@ -4779,6 +4798,9 @@ REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie
 GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
@@ -5447,11 +5469,8 @@ GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -5823,8 +5842,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 
 REVOKE ALL ON FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 
@@ -5963,6 +5982,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) FROM PU
 GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_large_value() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
@@ -6199,6 +6221,9 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
@@ -6214,12 +6239,6 @@ GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
-
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
@@ -6967,7 +6986,7 @@ CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at 
 
 CREATE VIEW pgqueue.own_binding (exchange text, routing_key text, pattern text, queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_key (role oid, key text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_key (role oid, key text, loopback text, max_workers text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_seal (role oid, digest text) WITH (security_barrier=true);
 
@@ -6977,7 +6996,7 @@ CREATE VIEW pgqueue.own_session_seal (role oid, seal text) WITH (security_barrie
 
 CREATE VIEW pgqueue.own_settings (settings jsonb) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_statement (settings jsonb, cookie bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
