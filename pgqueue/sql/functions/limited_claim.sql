@@ -161,7 +161,7 @@ as $$
 #variable_conflict use_column
 declare
   switch pgqueue.queue_switch;
-  policy record;
+  policy pg_catalog.record;
   seed pg_catalog.bytea := uuid_send(gen_random_uuid());
   roles pg_catalog.oid[];
   role pg_catalog.oid;
