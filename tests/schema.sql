@@ -528,6 +528,39 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE TABLE pgqueue.queue_switch (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durability text,
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
+
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
+
+CREATE FUNCTION pgqueue._claim_policy(queue text) RETURNS TABLE(is_async boolean, group_commit integer, timeout interval, of_roles jsonb)
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._claimed_job(m pgqueue.message) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -555,24 +588,6 @@ CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text
 CREATE FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    pruned_to timestamp with time zone,
-    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
-    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
-
-COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
 
 CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -613,9 +628,6 @@ COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does no
 CREATE FUNCTION pgqueue._continue_member(id bigint, new_id bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1432,6 +1444,9 @@ CREATE FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_c
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) RETURNS json
+    LANGUAGE sql STABLE;
+
 CREATE TABLE pgqueue.chord (
     group_id text NOT NULL,
     size integer,
@@ -1723,18 +1738,6 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
-
-CREATE TABLE pgqueue.queue_switch (
-    name text NOT NULL,
-    paused boolean DEFAULT false NOT NULL,
-    durability text,
-    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
-);
-
-COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
-
-COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2477,6 +2480,9 @@ CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._roles_without_runner() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2614,6 +2620,9 @@ CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with 
 CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
     LANGUAGE sql STABLE;
@@ -4966,6 +4975,8 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_policy(queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._claimed_job(m pgqueue.message) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
@@ -5004,9 +5015,6 @@ REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held bo
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._continue_member(id bigint, new_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
@@ -5439,6 +5447,8 @@ GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, et
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
@@ -6124,6 +6134,8 @@ REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._roles_without_runner() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_worker;
@@ -6220,6 +6232,9 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
