@@ -341,6 +341,10 @@ def test_relays_that_are_killed_lose_nothing_and_flag_what_they_send_again(
         relays.append(run_command("--queue", "mail", PGQUEUE_RELAY_TO="filesystem://"))
 
     eventually(lambda: left(db) == 0, 120, what="the queue is empty")
+    # The one that was started last has handlers of signals once it is registered.
+    names = {f"{relay.pid}" for relay in relays}
+    running = "select split_part(worker, '@', 1) from pgqueue.workers where relays_to is not null"
+    eventually(lambda: names <= {pid for (pid,) in db.execute(running)}, what="both relays run")
     for relay in relays:
         relay.send_signal(signal.SIGTERM)
         assert relay.wait(30) == 0
