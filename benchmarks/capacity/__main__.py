@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.capacity import checking, costs, idling, tables
+from benchmarks.generated import write_into
 from benchmarks.setting import DISK, setting
 
 PARTS = ("costs", "runs", "idling")
@@ -122,7 +123,7 @@ def main(arguments: list[str]) -> int:
     for name, content in made.items():
         print(f"{name}:\n\n{content}\n")
     if options.write_docs:
-        tables.write_into(tables.PAGE, made)
+        write_into(tables.PAGE, tables.TOPIC, made)
     return 0
 
 
