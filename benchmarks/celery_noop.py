@@ -85,11 +85,6 @@ def running_brokers(folder: Path, names: list[str]) -> Iterator[dict[str, tuple[
         yield {name: urls[name] for name in names}
 
 
-def measure(folder: Path, broker: str, backend: str, pool: list[str], tasks: int) -> float:
-    """Return the tasks a second that a worker runs. They are published in batches, which does not take so long."""
-    return run_round(folder, broker, backend, pool, tasks, "--batch").ran
-
-
 def run_round(
     folder: Path,
     broker: str,

@@ -93,14 +93,14 @@ def measure(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[
             variables = {BROKER: servers.url(peer.server)} if peer.server else {}
             return jobs.measure(place, peer, sizes["jobs"], sizes["rows"], variables)
 
-        def run_task(broker: Broker) -> dict[str, Any]:
-            return tasks.measure(place, broker, sizes["tasks"], folder, servers.url)
+        def run_task(broker: Broker, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+            return tasks.measure(place, broker, sizes["tasks"], folder, servers.url, before)
 
         for _ in range(repeat):
             for peer, row in zip(options.peers, measured["peers"], strict=True):
                 attempt(row, partial(run_job, peer), tell)
             for broker, row in zip(options.brokers, measured["brokers"], strict=True):
-                attempt(row, partial(run_task, broker), tell)
+                attempt(row, partial(run_task, broker, row["runs"]), tell)
     return measured | {"seconds": round(time.monotonic() - began)}
 
 

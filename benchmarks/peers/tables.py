@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -63,27 +63,27 @@ def tasks(brokers: Iterable[Mapping[str, Any]]) -> str:
         *("Run per second, results stored", "CPU of a task, µs"),
     )
     rows = []
-    for broker in _fastest_first(brokers, lambda broker: best_pool(broker, "ignored")[1]):
+    for broker in _fastest_first(brokers, lambda broker: best_pool(broker["runs"], "ignored")[1]):
         if not broker["runs"]:
             rows.append(_missing(broker, 6))
             continue
         published = [each for run in broker["runs"] for each in run["publish"]]
         cells = [_cell([each[column] for each in published]) for column in ("rate", "us")]
         for results in ("ignored", "stored"):
-            pool, rate, cpu = best_pool(broker, results)
+            pool, rate, cpu = best_pool(broker["runs"], results)
             cells += [f"{number(rate)} ({pool})", number(cpu)]
         rows.append((*_described(broker), *cells))
     return table(head, rows)
 
 
-def best_pool(broker: Mapping[str, Any], results: str) -> tuple[str, float, float]:
-    """Return the pool whose median is the highest, its tasks a second and its microseconds of CPU for a task."""
-    pools = {
-        pool: [median(run[results][pool][column] for run in broker["runs"]) for column in ("run", "run_us")]
-        for pool in broker["runs"][0][results]
-    }
-    pool = max(pools, key=lambda name: pools[name][0])
-    return pool, pools[pool][0], pools[pool][1]
+def best_pool(runs: Sequence[Mapping[str, Any]], results: str) -> tuple[str, float, float]:
+    """Return the pool that was the fastest in the first repetition, its tasks a second and its microseconds of CPU for a task."""
+    first = runs[0][results]
+    pool = max(first, key=lambda name: first[name]["run"])
+    rate, cpu = (
+        median(run[results][pool][column] for run in runs if pool in run[results]) for column in ("run", "run_us")
+    )
+    return pool, rate, cpu
 
 
 def _fastest_first(rows: Iterable[Mapping[str, Any]], rate: Any) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.celery_noop import POOLS, run_round
 from benchmarks.peers.peer import PeerFailed, reason_in
+from benchmarks.peers.tables import best_pool
 from benchmarks.setting import Setting
 from pgqueue.config import to_url
 from tests.harness.database import Database
@@ -155,15 +156,25 @@ BROKERS = (
 )
 
 
-def measure(setting: Setting, broker: Broker, tasks: int, folder: Path, urls: Callable[[str], str]) -> dict[str, Any]:
-    """Return what one repetition gave, for each pool and kind of results: rates, and microseconds of CPU for a task.
+def measure(
+    setting: Setting,
+    broker: Broker,
+    tasks: int,
+    folder: Path,
+    urls: Callable[[str], str],
+    before: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return what one repetition gave, for each kind of results and pool: rates, and microseconds of CPU for a task.
+
+    Args:
+        before: what earlier repetitions gave. The first one tries all pools, and later ones the pool that was the fastest there.
 
     Raises:
         PeerFailed: it is not installed, or does not run tasks.
     """
     found: dict[str, Any] = {"notes": [], "warnings": []}
     for results in RESULTS:
-        for pool in broker.pools:
+        for pool in [best_pool(before, results)[0]] if before else broker.pools:
             db = Database(setting.server, installed=broker.is_ours)
             try:
                 used = broker.urls(Place(urls, db))
