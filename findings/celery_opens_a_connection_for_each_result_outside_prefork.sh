@@ -67,7 +67,7 @@ def opened_by(pool: str) -> int:
         nothing.delay()
     before = ask("select sessions from pg_stat_database where datname = current_database()")
     command = [sys.executable, "-m", "celery", "-A", "app", "worker", f"--pool={pool}", "--concurrency=2", "--loglevel=ERROR"]
-    worker = subprocess.Popen(command)
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:

@@ -43,9 +43,9 @@ def jobs(peers: Iterable[Mapping[str, Any]]) -> str:
     """SQL jobs of one INSERT each."""
     head = (
         *("Queue", "Versions", "Configuration", "Jobs per second", "CPU of a job, µs", "Queued in bulk per second"),
-        *("CPU of queueing one, µs", "Row trigger, µs per row"),
+        *("CPU of queueing one, µs", "Row trigger, µs per row", "CPU of it, µs"),
     )
-    columns = ("run", "run_us", "bulk", "bulk_us", "trigger")
+    columns = ("run", "run_us", "bulk", "bulk_us", "trigger", "trigger_us")
     rows = [
         (*_described(peer), *(_cell([each[column] for each in peer["runs"] if column in each]) for column in columns))
         if peer["runs"]

@@ -19,7 +19,7 @@ from benchmarks.peers.peer import Peer, PeerFailed, reason_in
 from benchmarks.peers.tasks import BROKERS
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-_JOB = {"bulk": 50_000.0, "bulk_us": 30.0, "run_us": 200.0, "trigger": 25.0, "warnings": []}
+_JOB = {"bulk": 50_000.0, "bulk_us": 30.0, "run_us": 200.0, "trigger": 25.0, "trigger_us": 24.0, "warnings": []}
 _RESULTS = {"solo": {"run": 900.0, "run_us": 500.0}, "threads": {"run": 1_200.0, "run_us": 600.0}}
 MEASURED: dict[str, Any] = {
     "day": "2026-12-01",
@@ -55,9 +55,9 @@ def test_the_fastest_peer_is_first_and_one_that_failed_is_last_with_its_reason()
     rows = tables.jobs(MEASURED["peers"]).splitlines()[2:]
 
     assert rows == [
-        "| fast | fast 2.1, driver 3 | 7 jobs ran twice | 5,000 | 200 | 50,000 | 30.0 | 25.0 |",
-        "| slow | slow 1.0 | one at a time | 100 | 200 | 50,000 | 30.0 | 25.0 |",
-        "| absent |  | not measured: no module named a\\|b |  |  |  |  |  |",
+        "| fast | fast 2.1, driver 3 | 7 jobs ran twice | 5,000 | 200 | 50,000 | 30.0 | 25.0 | 24.0 |",
+        "| slow | slow 1.0 | one at a time | 100 | 200 | 50,000 | 30.0 | 25.0 | 24.0 |",
+        "| absent |  | not measured: no module named a\\|b |  |  |  |  |  |  |",
     ]
 
 
