@@ -31,7 +31,7 @@ from benchmarks.peers import jobs, tables, tasks
 from benchmarks.peers.catalog import PEERS
 from benchmarks.peers.celery_peer import BROKER
 from benchmarks.peers.peer import Peer, PeerFailed
-from benchmarks.peers.servers import Servers, server_version
+from benchmarks.peers.servers import Servers
 from benchmarks.peers.tasks import BROKERS, Broker
 from benchmarks.setting import SETTINGS, Setting, setting
 from tests.harness.ports import free_port
@@ -85,8 +85,8 @@ def measure(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[
             "machine": describe_machine(place, load),
             "repeat": repeat,
             **sizes,
-            "peers": [described(peer) for peer in options.peers],
-            "brokers": [described(broker) for broker in options.brokers],
+            "peers": [described(peer, servers) for peer in options.peers],
+            "brokers": [described(broker, servers) for broker in options.brokers],
         }
 
         def run_job(peer: Peer) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def measure(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[
     return measured | {"seconds": round(time.monotonic() - began)}
 
 
-def described(each: Peer | Broker) -> dict[str, Any]:
-    """Return the row of a peer or broker that has not run yet."""
+def described(each: Peer | Broker, servers: Servers) -> dict[str, Any]:
+    """Return the row of a peer or broker that has not run yet; the server that it needs runs from now on."""
     row: dict[str, Any] = {
         "name": each.name,
         "configuration": each.configuration,
@@ -114,7 +114,7 @@ def described(each: Peer | Broker) -> dict[str, Any]:
         "runs": [],
     }
     try:
-        row["versions"] = each.versions() | (server_version(each.server) if each.server else {})
+        row["versions"] = each.versions() | (servers.version(each.server) if each.server else {})
     except PeerFailed as problem:
         row["problem"] = str(problem)
     return row

@@ -1,12 +1,13 @@
-"""RabbitMQ and Redis, started when a peer first needs them, and the versions of all servers."""
+"""RabbitMQ and Redis, started when a peer first needs them, and their versions."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from pathlib import Path
 
-from benchmarks.brokers import rabbitmq_program, running_rabbitmq, running_redis
+from kombu.connection import Connection
+
+from benchmarks.brokers import running_rabbitmq, running_redis
 from benchmarks.peers.peer import PeerFailed
 
 
@@ -37,23 +38,20 @@ class Servers:
                 raise PeerFailed(str(problem)) from problem
         return self._urls[name]
 
+    def version(self, name: str) -> dict[str, str]:
+        """Return what the server, which runs from now on, tells of its version.
+
+        Raises:
+            PeerFailed: as `url`.
+        """
+        url = self.url(name)
+        # Not by rabbitmqctl: it would start a directory of Erlang's nodes that nobody ends.
+        with Connection(f"{url}/0" if name == "redis" else url) as connection:
+            if name == "redis":
+                return {"Redis": connection.default_channel.client.info()["redis_version"]}
+            return {"RabbitMQ": connection.connection.server_properties["version"]}
+
     def _start(self, name: str) -> str:
         if name == "redis":
             return f"redis://127.0.0.1:{self._stack.enter_context(running_redis(self._folder / name))}"
         return f"amqp://guest:guest@127.0.0.1:{self._stack.enter_context(running_rabbitmq(self._folder / name))}//"
-
-
-def server_version(name: str) -> dict[str, str]:
-    """Return the version of `rabbitmq` or `redis`, as its program tells it; nothing if it does not."""
-    program = rabbitmq_program()
-    commands = {
-        "redis": ["redis-server", "--version"],
-        "rabbitmq": [str(program.with_name("rabbitmqctl")), "version"] if program else ["rabbitmqctl", "version"],
-    }
-    try:
-        told = subprocess.run(commands[name], capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    if name == "redis":
-        return {"Redis": next(word[2:] for word in told if word.startswith("v="))}
-    return {"RabbitMQ": told[-1]}

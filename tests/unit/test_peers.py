@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import sys
@@ -16,6 +17,7 @@ from benchmarks.peers.__main__ import attempt, described, main, parse
 from benchmarks.peers.catalog import PEERS
 from benchmarks.peers.install import find_python
 from benchmarks.peers.peer import Peer, PeerFailed, reason_in
+from benchmarks.peers.servers import Servers
 from benchmarks.peers.tasks import BROKERS
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -83,14 +85,16 @@ def test_a_peer_that_fails_is_not_tried_again_and_keeps_what_it_gave_before() ->
     assert [run["run"] for run in row["runs"]] == [1.0]
 
 
-def test_a_script_whose_package_is_missing_gives_the_reason() -> None:
+def test_a_script_whose_package_is_missing_gives_the_reason(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import surely_not_installed")
 
-    row = described(Peer("peer", "", command))
+    servers = Servers(contextlib.ExitStack(), tmp_path)
+
+    row = described(Peer("peer", "", command), servers)
 
     assert row["problem"] == "ModuleNotFoundError: No module named 'surely_not_installed'"
     assert (
-        described(Peer("peer", "", ("/nowhere/node",)))["problem"]
+        described(Peer("peer", "", ("/nowhere/node",)), servers)["problem"]
         == "/nowhere/node cannot be run: No such file or directory"
     )
 
