@@ -86,12 +86,8 @@ test-servers: $(VENV)/.ready-dev  ## PostgreSQL 14 to 18 as managed services off
 bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-build/peers/node_modules:
-	@mkdir -p build/peers
-	@cd build/peers && npm install --no-audit --no-fund --silent graphile-worker@0.17 pg-boss@10 pg@8
-
-bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on other queues; needs npm, redis-server, rabbitmq-server
-	@$(PIP) --editable '.[peers]'
+bench-peers: $(VENV)/.ready-dev  ## The same work on the newest version of other queues; needs npm, redis-server, rabbitmq-server
+	@$(BIN)/python -m benchmarks.peers.install
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
 lint: $(VENV)/.ready-dev  ## Check style, prose, which module may import which, and the limits of structure

@@ -43,6 +43,7 @@ def main() -> None:
     options = parse(sys.argv[1:])
     console = Console(stderr=True)
     figures: dict[str, list[Figure]] = {}
+    seconds: dict[str, int] = {}
     with setting(
         repeat=1 if options.quick else options.repeat,
         scale=0.1 if options.quick else options.scale,
@@ -54,10 +55,12 @@ def main() -> None:
         for name in options.only or NAMES:
             started = time.monotonic()
             figures[name] = importlib.import_module(f"benchmarks.{name}").run(place)
-            console.print(f"{name}: {time.monotonic() - started:.0f} s", highlight=False)
+            seconds[name] = round(time.monotonic() - started)
+            console.print(f"{name}: {seconds[name]} s", highlight=False)
+    console.print(f"all: {sum(seconds.values())} s", highlight=False)
     if options.json:
         written = {name: [figure.as_dict() for figure in each] for name, each in figures.items()}
-        text = json.dumps({"setting": told, "figures": written}, indent=1)
+        text = json.dumps({"setting": told, "seconds": seconds, "figures": written}, indent=1)
         sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
     if options.json != "-":
         out = Console()

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,17 +36,35 @@ POOLS = {
     "solo": ["--pool=solo"],
 }
 #: What the processes of each server are called, by the scheme of its URL.
-SERVERS = {"pgqueue": "postgres", "redis": "redis-server", "amqp": "beam.smp"}
+SERVERS = {
+    "pgqueue": "postgres",
+    "redis": "redis-server",
+    "amqp": "beam.smp",
+    "sqla+postgresql+psycopg": "postgres",
+    "pgmq": "postgres",
+    "postgresql": "postgres",
+}
 GIVE_UP_AFTER = 300
+#: For the first task, where a worker is not waited for until it has run them all.
+START_SECONDS = 30
 
 
 class Round(NamedTuple):
-    """What one worker on one broker did: tasks a second, and microseconds of CPU for one task."""
+    """What one publisher and one worker on one broker did: tasks a second, and microseconds of CPU for one task.
+
+    Args:
+        worker, server: for running a task.
+        publisher, publishing_server: for publishing one.
+        done: how many tasks had run at the end.
+    """
 
     published: float
     ran: float
     worker: float
     server: float
+    publisher: float
+    publishing_server: float
+    done: int
 
 
 @contextlib.contextmanager
@@ -67,50 +85,84 @@ def running_brokers(folder: Path, names: list[str]) -> Iterator[dict[str, tuple[
         yield {name: urls[name] for name in names}
 
 
-def measure(folder: Path, broker: str, backend: str, pool: list[str], tasks: int) -> float:
-    """Return the tasks a second that a worker runs. They are published in batches, which does not take so long."""
-    return run_round(folder, broker, backend, pool, tasks, "--batch").ran
+def run_round(
+    folder: Path,
+    broker: str,
+    backend: str,
+    pool: list[str],
+    tasks: int,
+    *how: str,
+    variables: Mapping[str, str] | None = None,
+    seconds: float | None = None,
+) -> Round:
+    """Let one process publish tasks, and then one worker run them.
 
+    Args:
+        how: arguments of the publisher.
+        variables: of noop_app's environment.
+        seconds: how long the worker may take from the first task on; None: until all have run.
 
-def run_round(folder: Path, broker: str, backend: str, pool: list[str], tasks: int, *how: str) -> Round:
-    """Let one process publish tasks, and then one worker run them."""
+    Raises:
+        SystemExit: the worker runs none in time, or not all of them where `seconds` is None.
+    """
     server = SERVERS[broker.partition(":")[0]]
     count = folder / "count"
     count.write_bytes(bytes(SLOTS * 16))
     environment = {**os.environ, "BENCH_BROKER": broker, "BENCH_BACKEND": backend, "BENCH_COUNT": str(count)}
+    environment |= variables or {}
+    idle = _cpu_of_server(server)
     publishing = subprocess.run(
         [sys.executable, "-m", "benchmarks.celery_publisher", str(tasks), *how],
         env=environment,
         check=True,
         capture_output=True,
+        text=True,
     )
+    published, publisher = map(float, publishing.stdout.split())
+    filled = _cpu_of_server(server)
     with (folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "benchmarks.noop_app", "worker", "--loglevel=WARNING", *pool],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
-        first, started_at = _wait_for(count, 1, folder)
+        first, started_at = _wait_for(count, 1, folder, GIVE_UP_AFTER if seconds is None else START_SECONDS)
         before = _cpu_of(worker.pid), _cpu_of_server(server)
-        done, ended_at = _wait_for(count, tasks, folder)
+        done, ended_at = _wait_for(count, tasks, folder, seconds or GIVE_UP_AFTER, is_partial=seconds is not None)
         spent = [after - was for after, was in zip((_cpu_of(worker.pid), _cpu_of_server(server)), before, strict=True)]
         ran = done - first
-        return Round(float(publishing.stdout), ran / (ended_at - started_at), *(1e6 * each / ran for each in spent))
+        if not ran:
+            sys.exit(f"{done} of {tasks} tasks ran in {seconds:.0f} s")
+        return Round(
+            published,
+            ran / (ended_at - started_at),
+            1e6 * spent[0] / ran,
+            1e6 * spent[1] / ran,
+            publisher,
+            1e6 * (filled - idle) / tasks,
+            done,
+        )
     finally:
-        worker.terminate()
-        worker.wait(60)
+        if seconds is None:
+            worker.terminate()
+            worker.wait(60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
 
 
-def _wait_for(count: Path, tasks: int, folder: Path) -> tuple[int, float]:
-    deadline = time.monotonic() + GIVE_UP_AFTER
+def _wait_for(count: Path, tasks: int, folder: Path, seconds: float, *, is_partial: bool = False) -> tuple[int, float]:
+    deadline = time.monotonic() + seconds
     while True:
         done, at = read_counts(count)
-        if done >= tasks:
+        is_late = time.monotonic() > deadline
+        if done >= tasks or (is_late and is_partial):
             return done, at
-        if time.monotonic() > deadline:
-            sys.exit(f"{done} of {tasks} tasks ran in {GIVE_UP_AFTER} seconds:\n{(folder / 'worker.log').read_text()}")
+        if is_late:
+            sys.exit(f"{done} of {tasks} tasks ran in {seconds:.0f} seconds:\n{(folder / 'worker.log').read_text()}")
         time.sleep(0.05)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.capacity.instruments import cpu_of_others
 from benchmarks.figure import Figure, compare
 from benchmarks.setting import NOTHING_LEFT, Setting, one_row, wait_until_done
 from tests.harness.database import Database
@@ -67,7 +69,7 @@ def bare_inserts(setting: Setting, db: Database, count: int) -> float:
 def run(setting: Setting) -> list[Figure]:
     """SQL jobs against pgbench: each in a transaction of its own, and up to 100 in one."""
     count = setting.count(20_000)
-    ours: dict[int, list[float]] = {1: [], GROUP_COMMIT: []}
+    ours: dict[int, list[tuple[float, float]]] = {1: [], GROUP_COMMIT: []}
     reference = []
     with setting.database() as db:
         make_sink(db)
@@ -77,16 +79,27 @@ def run(setting: Setting) -> list[Figure]:
                 preload(db, count // 10)
                 drain(db)  # sessions are open and plans are made
             for _ in range(setting.repeat):
-                reference.append(bare_inserts(setting, db, count))
-                for size, rates in ours.items():
+                reference.append(with_cpu(count, lambda: bare_inserts(setting, db, count)))
+                for size, runs in ours.items():
                     configure(db, size)
                     preload(db, count)
-                    rates.append(drain(db).rate)
+                    runs.append(with_cpu(count, lambda: drain(db).rate))
     told = "pgbench, 8 clients"
-    return [
-        compare("drain, 8 executors", "jobs/s", ours[1], reference, told, ">= 1.0"),
-        compare("drain, 8 executors, group_commit 100", "jobs/s", ours[GROUP_COMMIT], reference, told, ">= 1.6"),
-    ]
+    figures = []
+    for size, name, target in ((1, "", ">= 1.0"), (GROUP_COMMIT, f", group_commit {GROUP_COMMIT}", ">= 1.6")):
+        (rates, cpu), (plain_rates, plain_cpu) = zip(*ours[size], strict=True), zip(*reference, strict=True)
+        figures += [
+            compare(f"drain, 8 executors{name}", "jobs/s", rates, plain_rates, told, target),
+            compare("the same, CPU of all processes", "us/job", cpu, plain_cpu, told),
+        ]
+    return figures
+
+
+def with_cpu(count: int, work: Callable[[], float]) -> tuple[float, float]:
+    """Return the rate that `work` returns, and the microseconds of CPU of the server and its clients for each of its jobs."""
+    before = cpu_of_others()
+    rate = work()
+    return rate, (cpu_of_others() - before) / count * 1e6
 
 
 def configure(db: Database, size: int) -> None:

@@ -6,6 +6,7 @@ Each thread of each process counts in a slot of its own of a file in memory, so 
 from __future__ import annotations
 
 import itertools
+import json
 import mmap
 import os
 import struct
@@ -20,6 +21,8 @@ QUEUE = "bench"
 
 app = Celery("bench", broker=os.environ.get("BENCH_BROKER"), backend=os.environ.get("BENCH_BACKEND") or None)
 app.conf.update(
+    broker_transport=os.environ.get("BENCH_TRANSPORT"),
+    broker_transport_options=json.loads(os.environ.get("BENCH_OPTIONS", "{}")),
     task_default_queue=QUEUE,
     task_ignore_result=not os.environ.get("BENCH_BACKEND"),
     broker_connection_retry_on_startup=True,

@@ -1,13 +1,16 @@
-"""One of several processes that publish at the same time: `python -m benchmarks.publish_process HOW DSN COUNT`.
+"""Several processes that publish at the same time: `python -m benchmarks.publish_process HOW DSN COUNT PROCESSES`.
 
-Says "ready" once it is connected and warm, begins when it reads a line, says "done" at the end.
+They are forked from one that has imported all. It says "ready" once they are connected and warm, lets them begin when it reads a
+line, and says "done" when all have published COUNT messages.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import psycopg
@@ -18,6 +21,8 @@ from kombu.transport import memory
 from pgqueue.config import to_url
 
 WARM_UP = 20
+#: Seconds for what one of the processes does, before it is taken for lost.
+PATIENCE = 300
 ARGUMENTS = [42, "the length of an ordinary argument"]
 
 
@@ -79,15 +84,36 @@ def _sender(app: Celery) -> Callable[[], object]:
 WAYS = {"insert": insert, "kombu": kombu, "celery": celery, "kombu_bare": kombu_bare, "celery_bare": celery_bare}
 
 
-def main(how: str, dsn: str, count: str) -> None:
-    """Publish `count` times."""
-    publish = WAYS[how](dsn)
+def publish(how: str, dsn: str, count: int, together: Barrier) -> None:
+    """Publish `count` times, as one of the processes."""
+    call = WAYS[how](dsn)
     for _ in range(WARM_UP):
-        publish()
+        call()
+    together.wait(PATIENCE)  # all are ready
+    together.wait()  # all begin
+    for _ in range(count):
+        call()
+    together.wait(PATIENCE)  # all are done
+
+
+def main(how: str, dsn: str, count: str, processes: str) -> None:
+    """Let so many processes publish `count` times each.
+
+    Raises:
+        BrokenBarrierError: one of them failed.
+    """
+    fork = multiprocessing.get_context("fork")
+    together = fork.Barrier(int(processes) + 1)
+    started = [
+        fork.Process(target=publish, args=(how, dsn, int(count), together), daemon=True) for _ in range(int(processes))
+    ]
+    for process in started:
+        process.start()
+    together.wait(PATIENCE)
     print("ready", flush=True)
     sys.stdin.readline()
-    for _ in range(int(count)):
-        publish()
+    together.wait()
+    together.wait(PATIENCE)
     print("done", flush=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import time
@@ -19,26 +18,19 @@ INSERT = "insert into bare (payload) values (repeat('x', 1100));\n"
 
 def processes(how: str, db: Database, count: int) -> float:
     """Let so many Python processes publish `count` messages together; return how many they did a second."""
-    command = [sys.executable, "-m", "benchmarks.publish_process", how, db.dsn, str(max(1, count // PUBLISHERS))]
-    with contextlib.ExitStack() as running:
-        started = [
-            running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-            for _ in range(PUBLISHERS)
-        ]
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+    each = max(1, count // PUBLISHERS)
+    command = [sys.executable, "-m", "benchmarks.publish_process", how, db.dsn, str(each), str(PUBLISHERS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
         began = time.monotonic()
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "done\n"
+        running.stdin.write("go\n")
+        running.stdin.flush()
+        assert running.stdout.readline() == "done\n"
         took = time.monotonic() - began
     _empty(db)
-    return max(1, count // PUBLISHERS) * PUBLISHERS / took
+    return each * PUBLISHERS / took
 
 
 def run(setting: Setting) -> list[Figure]:

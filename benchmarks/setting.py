@@ -100,11 +100,16 @@ class Setting:
 
 @contextlib.contextmanager
 def setting(
-    *, repeat: int = 3, scale: float = 1.0, worker_options: Sequence[str] = (), flush_ms: float = 0.0
+    *,
+    repeat: int = 3,
+    scale: float = 1.0,
+    worker_options: Sequence[str] = (),
+    flush_ms: float = 0.0,
+    port: int | None = None,
 ) -> Iterator[Setting]:
-    """Start the server. It is gone afterwards, also when this process is told to end."""
+    """Start the server, with a port for those that know no socket. It is gone afterwards, also when this process is told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with slow_flush(flush_ms), temporary_server(parent=DISK, **SETTINGS) as server:
+    with slow_flush(flush_ms), temporary_server(parent=DISK, port=port, **SETTINGS) as server:
         yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"), flush_ms)
 
 

@@ -24,6 +24,7 @@ from benchmarks.capacity.claim_costs import claim_costs
 from benchmarks.capacity.disk import disk_bandwidth, flush_seconds
 from benchmarks.capacity.runs import run_kinds
 from benchmarks.capacity.ways_in import ways_in
+from benchmarks.generated import write_into
 from benchmarks.setting import DISK, setting
 
 PARTS = ("costs", "runs", "idling")
@@ -131,7 +132,7 @@ def main(arguments: list[str]) -> int:
     for name, content in made.items():
         print(f"{name}:\n\n{content}\n")
     if options.write_docs:
-        tables.write_into(tables.PAGE, made)
+        write_into(tables.PAGE, tables.TOPIC, made)
     return 0
 
 

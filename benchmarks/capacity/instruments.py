@@ -65,6 +65,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return seconds
 
 
+def cpu_of_others() -> float:
+    """Return the seconds of CPU of all processes that this one has started, those that ended among them."""
+    ended = os.times()
+    return cpu_seconds(tree(os.getpid())[1:]) + ended.children_user + ended.children_system
+
+
 def machine_busy_seconds() -> float:
     """Return the seconds of CPU that all processes of the machine, its kernel and its host have used."""
     user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.capacity.checking import Checked, check
 from benchmarks.capacity.walls import Wall, find_all
+from benchmarks.generated import number, table
 
+#: Where they are shown, and the topic that their places there are marked with.
+TOPIC = "capacity"
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "scaling.md"
 #: The server for which the page says what saturates first.
 CORES, FLUSH_MS = 8, 1.0
@@ -23,19 +25,6 @@ _WALLS = {
     "executors": "the number of executors or processes",
     "heartbeats": "heartbeats",
 }
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def number(value: float) -> str:
-    """Return a number with as many digits as it deserves."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2g}" if value >= 0.01 else "0"
 
 
 def locks(each: dict[str, Any]) -> str:
@@ -172,24 +161,3 @@ def all_tables(measured: dict[str, Any], cores: int = CORES, flush_ms: float = F
     if measured.get("runs"):
         made["check"] = checked(measured)
     return made
-
-
-def write_into(page: Path, made: dict[str, str]) -> None:
-    """Replace the tables of a page.
-
-    Raises:
-        ValueError: the page has no place for one of them.
-    """
-    text = page.read_text()
-    for name, content in made.items():
-        place = re.compile(rf"(<!-- generated: capacity, {name} -->\n)(?:(?!<!-- ).*\n)*(<!-- end -->)")
-        if not place.search(text):
-            raise ValueError(f"{page} has no place for the table {name!r}")
-        text = place.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)  # type: ignore[misc]
-    page.write_text(text)
-
-
-def read_from(page: Path) -> dict[str, str]:
-    """Return the tables of a page by name."""
-    found = re.findall(r"<!-- generated: capacity, ([\w ]+) -->\n(.*?)\n<!-- end -->", page.read_text(), re.DOTALL)
-    return dict(found)

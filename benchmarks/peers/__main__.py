@@ -1,201 +1,174 @@
 """Run the peers and pgqueue with the same work in one run: `make bench-peers`.
 
-Each job inserts one row in a transaction of its own; all jobs are queued before one worker starts, and the rate is that from the
-first row to the last. PostgreSQL and RabbitMQ are durable; Redis has its defaults and may forget what it acknowledged.
+First SQL jobs, then Celery tasks. A peer that is not installed or fails is a row with its reason. With `--from FILE` nothing is
+measured: the tables are made from a file of before.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
+import importlib.metadata
 import json
 import os
+import platform
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from rich.console import Console
 
-from benchmarks.__main__ import FLUSH_HELP, describe, table
-from benchmarks.brokers import running_rabbitmq, running_redis
-from benchmarks.drain import SPAN, drain, make_sink, preload
-from benchmarks.figure import Figure, median
-from benchmarks.peers.celery_peer import BROKER, SINK, CeleryPeer
-from benchmarks.peers.node_peer import NodePeer
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.pgqueuer_peer import PgQueuer
-from benchmarks.peers.procrastinate_peer import Procrastinate
-from benchmarks.setting import Setting, one_row, setting
-from benchmarks.triggers import TRIGGERS, insert
-from pgqueue.config import to_url
-from tests.harness.database import Database
+from benchmarks.__main__ import FLUSH_HELP
+from benchmarks.generated import write_into
+from benchmarks.peers import jobs, tables, tasks
+from benchmarks.peers.catalog import PEERS
+from benchmarks.peers.celery_peer import BROKER
+from benchmarks.peers.peer import Peer, PeerFailed
+from benchmarks.peers.servers import Servers
+from benchmarks.peers.tasks import BROKERS, Broker
+from benchmarks.setting import SETTINGS, Setting, setting
+from tests.harness.ports import free_port
 
-NAMES = (
-    "pg-boss",
-    "graphile-worker",
-    "pgqueuer",
-    "procrastinate",
-    "celery-rabbitmq",
-    "celery-redis",
-    "celery-sqlalchemy",
-)
-TRIGGER_BODIES = {
-    "pgqueuer": "insert into pgqueuer (priority, entrypoint, payload, status, execute_after) values (0, 'insert', '1', 'queued', now())",
-    "pg-boss": "insert into pgboss.job (name, data) values ('insert', '{\"n\": 1}'::jsonb)",
-    "graphile-worker": "perform graphile_worker.add_job('insert', '{\"n\": 1}'::json)",
-    "procrastinate": (
-        "perform procrastinate_defer_jobs_v1(array[row('bench', 'insert', 0, null, null, '{\"n\": 1}'::jsonb, null)"
-        "::procrastinate_job_to_defer_v1])"
-    ),
-}
-GIVE_UP_SECONDS = 60
+JOBS, TASKS, ROWS, REPEAT = 10_000, 2_000, 5_000, 3
+QUICK = 10
 
 
-@contextlib.contextmanager
-def make_peer(name: str, db: Database, folder: Path, node_modules: str) -> Iterator[Peer]:
-    """Start what the peer needs beside PostgreSQL, and return it."""
-    dsn = to_url(db.dsn)
-    if name == "pgqueuer":
-        yield PgQueuer(name, dsn, TRIGGER_BODIES[name], environment=os.environ)
-    elif name == "procrastinate":
-        yield Procrastinate(name, dsn, TRIGGER_BODIES[name], 0.2, os.environ)
-    elif name in ("pg-boss", "graphile-worker"):
-        yield NodePeer(name, dsn, TRIGGER_BODIES[name], environment={**os.environ, "NODE_PATH": node_modules})
-    else:
-        with contextlib.ExitStack() as stack:
-            broker = f"sqla+{to_url(db.dsn, 'postgresql+psycopg')}"
-            if name == "celery-redis":
-                broker = f"redis://127.0.0.1:{stack.enter_context(running_redis(folder / 'redis'))}/0"
-            elif name == "celery-rabbitmq":
-                broker = f"amqp://guest:guest@127.0.0.1:{stack.enter_context(running_rabbitmq(folder / 'rabbitmq'))}//"
-            share = 0.05 if name == "celery-sqlalchemy" else 0.2
-            yield CeleryPeer(name, dsn, None, share, {**os.environ, BROKER: broker, SINK: dsn})
-
-
-def drain_peer(place: Setting, name: str, jobs: int, node_modules: str) -> tuple[float, float]:
-    """Return the jobs a second that were queued, and those that one worker ran."""
-    with tempfile.TemporaryDirectory() as folder:
-        db = Database(place.server, installed=False)
-        try:
-            make_sink(db)
-            with make_peer(name, db, Path(folder), node_modules) as peer:
-                peer.install()
-                count = max(100, int(jobs * peer.share))
-                began = time.perf_counter()
-                peer.enqueue(count)
-                queued = count / (time.perf_counter() - began)
-                db.execute("vacuum analyze")
-                db.execute("checkpoint")
-                with peer.worker(Path(folder) / "worker.log"):
-                    wait_for_rows(db, count)
-                done, took = one_row(db, SPAN)
-                if not done:
-                    raise RuntimeError(f"{name} ran nothing:\n{(Path(folder) / 'worker.log').read_text()[-2000:]}")
-                return queued, (done - 1) / took
-        finally:
-            db.close()
-
-
-def wait_for_rows(db: Database, count: int) -> None:
-    """Wait until all rows are there, or for as long as is worth waiting."""
-    deadline = time.monotonic() + GIVE_UP_SECONDS
-    with db.connect() as session:
-        while time.monotonic() < deadline:
-            row = session.execute("select count(*) from sink").fetchone()
-            if row is not None and row[0] >= count:
-                return
-            time.sleep(0.2)
-
-
-def trigger_peer(place: Setting, name: str, rows: int, node_modules: str) -> float:
-    """Return what a row trigger adds to a row, in microseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        db = Database(place.server, installed=False)
-        try:
-            db.execute("create table item (id int, name text); create table sink (n int)")
-            db.execute("create schema pgqueue; create table pgqueue.message ()")  # what `insert` empties
-            with make_peer(name, db, Path(folder), node_modules) as peer:
-                peer.install()
-                plain = insert(db, rows)[0]
-                db.execute(
-                    f"create function enqueue() returns trigger language plpgsql as $$ begin {peer.trigger}; return null; end $$"
-                )
-                db.execute("create trigger fire after insert on item for each row execute function enqueue()")
-                return insert(db, rows)[0] - plain
-        finally:
-            db.close()
-
-
-def ours(place: Setting, jobs: int, rows: int) -> tuple[float, float, float]:
-    """Return the same three of pgqueue: queued a second, run a second, microseconds of a row trigger."""
-    with place.database() as db:
-        make_sink(db)
-        began = time.perf_counter()
-        preload(db, jobs)
-        queued = jobs / (time.perf_counter() - began)
-        with place.worker(db):
-            rate = drain(db).rate
-        db.execute("create table item (id int, name text)")
-        plain = insert(db, rows)[0]
-        db.execute(TRIGGERS["row trigger"][0])
-        return queued, rate, insert(db, rows)[0] - plain
-
-
-def main() -> None:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument(
-        "--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}; may be repeated"
-    )
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument(
-        "--node-modules", default="build/peers/node_modules", help="where graphile-worker, pg-boss and pg are"
-    )
-    parser.add_argument("--flush-ms", type=float, default=0.0, metavar="MS", help=FLUSH_HELP)
-    parser.add_argument("--json", metavar="FILE")
-    options = parser.parse_args()
-    rows = min(options.jobs, 5_000)
-    node_modules = str(Path(options.node_modules).resolve())
-    measured: dict[str, list[tuple[float, float, float | None]]] = {}
-    with setting(repeat=options.repeat, flush_ms=options.flush_ms) as place:
-        told = describe(place)
-        for _ in range(options.repeat):
-            measured.setdefault("pgqueue", []).append(ours(place, options.jobs, rows))
-            for name in options.only or NAMES:
-                try:
-                    queued, rate = drain_peer(place, name, options.jobs, node_modules)
-                    trigger = trigger_peer(place, name, rows, node_modules) if name in TRIGGER_BODIES else None
-                except (SystemExit, RuntimeError, OSError, subprocess.CalledProcessError) as problem:
-                    Console(stderr=True).print(f"{name}: left out, {problem}", highlight=False)
-                    continue
-                measured.setdefault(name, []).append((queued, rate, trigger))
-                Console(stderr=True).print(f"{name}: {rate:,.0f} jobs/s", highlight=False)
-    figures = compare_with_ours(measured)
+    add = parser.add_argument
+    names = ", ".join([*(peer.name for peer in PEERS), *(broker.name for broker in BROKERS)])
+    add("--only", action="append", metavar="TEXT", help=f"only those whose names contain it; may be repeated: {names}")
+    add("--part", choices=("jobs", "tasks"), help="only SQL jobs, or only Celery tasks")
+    add("--quick", action="store_true", help="a tenth of the work, once: does it run at all?")
+    add("--jobs", type=int, default=JOBS, help="SQL jobs for each peer [%(default)s]")
+    add("--tasks", type=int, default=TASKS, help="Celery tasks for each broker [%(default)s]")
+    add("--repeat", type=int, default=REPEAT, help="repetitions; the tables show medians [%(default)s]")
+    add("--flush-ms", type=float, default=0.0, metavar="MS", help=FLUSH_HELP)
+    add("--json", metavar="FILE", help="write all figures there, those of each repetition")
+    add("--from", dest="source", metavar="FILE", help="measure nothing: take the figures from there")
+    add("--write-docs", action="store_true", help="write the tables into docs/explanation/performance.md")
+    options = parser.parse_args(arguments)
+    options.peers = [] if options.part == "tasks" else chosen(PEERS, options.only)
+    options.brokers = [] if options.part == "jobs" else chosen(BROKERS, options.only)
+    if not options.peers and not options.brokers:
+        parser.error(f"no peer's name contains {' or '.join(options.only)}: give a part of one of {names}")
+    if options.write_docs and not options.source and (options.only or options.part or options.quick):
+        parser.error("--write-docs needs a whole run: leave out --only, --part and --quick")
+    return options
+
+
+def chosen(every: Sequence[Any], wanted: Sequence[str] | None) -> list[Any]:
+    """Return those whose names contain one of the texts."""
+    return [each for each in every if not wanted or any(text.lower() in each.name.lower() for text in wanted)]
+
+
+def measure(options: argparse.Namespace, tell: Callable[[str], object]) -> dict[str, Any]:
+    """Measure all in turn, so often as is asked; `tell` is called after each."""
+    scale = QUICK if options.quick else 1
+    sizes = {"jobs": options.jobs // scale, "tasks": options.tasks // scale, "rows": ROWS // scale}
+    repeat = 1 if options.quick else options.repeat
+    began, load = time.monotonic(), round(os.getloadavg()[0], 1)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = Servers(stack, folder)
+        place = stack.enter_context(setting(repeat=repeat, flush_ms=options.flush_ms, port=free_port()))
+        measured: dict[str, Any] = {
+            "day": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "machine": describe_machine(place, load),
+            "repeat": repeat,
+            **sizes,
+            "peers": [described(peer, servers) for peer in options.peers],
+            "brokers": [described(broker, servers) for broker in options.brokers],
+        }
+
+        def run_job(peer: Peer) -> dict[str, Any]:
+            variables = {BROKER: servers.url(peer.server)} if peer.server else {}
+            return jobs.measure(place, peer, sizes["jobs"], sizes["rows"], variables)
+
+        def run_task(broker: Broker, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+            return tasks.measure(place, broker, sizes["tasks"], folder, servers.url, before)
+
+        for _ in range(repeat):
+            for peer, row in zip(options.peers, measured["peers"], strict=True):
+                attempt(row, partial(run_job, peer), tell)
+            for broker, row in zip(options.brokers, measured["brokers"], strict=True):
+                attempt(row, partial(run_task, broker, row["runs"]), tell)
+    return measured | {"seconds": round(time.monotonic() - began)}
+
+
+def described(each: Peer | Broker, servers: Servers) -> dict[str, Any]:
+    """Return the row of a peer or broker that has not run yet; the server that it needs runs from now on."""
+    row: dict[str, Any] = {
+        "name": each.name,
+        "configuration": each.configuration,
+        "versions": {},
+        "problem": "",
+        "runs": [],
+    }
+    try:
+        row["versions"] = each.versions() | (servers.version(each.server) if each.server else {})
+    except PeerFailed as problem:
+        row["problem"] = str(problem)
+    return row
+
+
+def attempt(row: dict[str, Any], run: Callable[[], dict[str, Any]], tell: Callable[[str], object]) -> None:
+    """Add what a repetition gives to the row, or why it gave nothing; one that failed is not tried again."""
+    if row["problem"]:
+        return
+    began = time.monotonic()
+    try:
+        row["runs"].append(run())
+        told = "; ".join(["", *row["runs"][-1]["notes"], *row["runs"][-1]["warnings"]])
+    except (PeerFailed, OSError, RuntimeError, psycopg.Error, subprocess.SubprocessError) as problem:
+        row["problem"] = " ".join(str(problem).split())
+        told = f": {row['problem']}"
+    tell(f"{row['name']}, {time.monotonic() - began:.0f} s{told}")
+
+
+def describe_machine(place: Setting, load: float) -> dict[str, Any]:
+    """Return what the tables say of the machine and its server."""
+    with place.database() as db:
+        version = db.fetch_value("show server_version")
+    on = [f"`{name}`" for name, value in SETTINGS.items() if value == "on"]
+    slower = f" and flushes that take {place.flush_ms:g} ms longer" if place.flush_ms else ""
+    return {
+        "cores": os.cpu_count(),
+        "load_before": load,
+        "postgresql": version,
+        "python": platform.python_version(),
+        "celery": importlib.metadata.version("celery"),
+        "kombu": importlib.metadata.version("kombu"),
+        "settings": f"{', '.join(on[:-1])} and {on[-1]} on{slower}",
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure or read, and show."""
+    options = parse(arguments)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    began = time.monotonic()
+    if options.source:
+        measured = json.loads(Path(options.source).read_text())
+    else:
+        measured = measure(options, lambda told: console.print(f"{time.monotonic() - began:4.0f} s  {told}"))
     if options.json:
-        Path(options.json).write_text(
-            json.dumps({"setting": told, "figures": [f.as_dict() for f in figures]}, indent=1) + "\n"
-        )
-    out = Console()
-    if not out.is_terminal:
-        out.width = 140
-    out.print(table(told, figures))
-
-
-def compare_with_ours(measured: dict[str, list[tuple[float, float, float | None]]]) -> list[Figure]:
-    """Return a line for each peer and each kind of work."""
-    figures = []
-    kinds = (("one INSERT a job, one worker", "jobs/s"), ("queued in bulk", "jobs/s"), ("row trigger", "us/row"))
-    for place, (what, unit) in zip((1, 0, 2), kinds, strict=True):
-        values = {name: [run[place] for run in runs if run[place] is not None] for name, runs in measured.items()}
-        mine = median([value for value in values.pop("pgqueue") if value is not None])
-        for name, each in values.items():
-            if each:
-                other = median([value for value in each if value is not None])
-                figures.append(Figure(what, mine, unit, "", other, name, mine / other))
-    return figures
+        Path(options.json).write_text(json.dumps(measured, indent=1) + "\n")
+    made = tables.all_tables(measured)
+    for name, content in made.items():
+        print(f"{name}:\n\n{content}\n")
+    if options.write_docs:
+        write_into(tables.PAGE, tables.TOPIC, made)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 import psycopg
 from celery import Celery
 
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.script import become, measured, run
 
 BROKER, SINK = "BENCH_BROKER", "BENCH_SINK"
 
-app = Celery("bench", broker=os.environ.get(BROKER, "memory://"))
+#: Without a broker of its own it uses the database, which is the first argument of its script or the sink of its worker.
+DATABASE = os.environ.get(SINK) or (sys.argv[1] if __name__ == "__main__" else "")
+
+app = Celery("bench", broker=os.environ.get(BROKER) or DATABASE.replace("postgresql://", "sqla+postgresql+psycopg://"))
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
 _sessions: dict[int, psycopg.Connection[object]] = {}
 
@@ -26,18 +28,21 @@ def insert(n: int) -> None:
     _sessions[os.getpid()].execute("insert into sink (n) values (%s)", (n,))
 
 
-class CeleryPeer(Peer):
-    """A broker is all that tells them apart."""
-
-    def enqueue(self, count: int) -> None:
-        """Send one by one: there is no call for many."""
-        sender = Celery("bench", broker=self.environment[BROKER])
-        with sender.producer_or_acquire() as producer:
+def enqueue(_dsn: str, count: int) -> None:
+    """Send one by one: there is no call for many."""
+    with app.producer_or_acquire() as producer:
+        # The queue is declared, or what is sent before there is a worker is lost.
+        app.amqp.queues[app.conf.task_default_queue](producer.channel).declare()
+        with measured():
             for n in range(1, count + 1):
-                sender.send_task("insert", [n], producer=producer, ignore_result=True)
-        sender.close()
+                app.send_task("insert", [n], producer=producer, ignore_result=True)
 
-    def worker_command(self) -> Sequence[str]:
-        """Run Celery's own worker."""
-        app_path = "benchmarks.peers.celery_peer"
-        return [sys.executable, "-m", "celery", "-A", app_path, "worker", "--concurrency=2", "--loglevel=WARNING"]
+
+def work(dsn: str) -> None:
+    """Become Celery's own worker."""
+    command = [sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_peer", "worker", "--loglevel=WARNING"]
+    become([*command, "--concurrency=2"], **{SINK: dsn})
+
+
+if __name__ == "__main__":
+    run(["celery", "kombu"], lambda _dsn: None, enqueue, work)

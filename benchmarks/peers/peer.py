@@ -1,74 +1,113 @@
-"""What the runner needs of a peer."""
+"""A peer: what is known of a queue that is compared, and how its script is run.
+
+Scripts answer to the commands that script.py and script.cjs name.
+"""
 
 from __future__ import annotations
 
-import abc
 import contextlib
+import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-# Celery's peers take minutes for as many jobs as the others run in seconds.
-BULK = 1_000
+ROOT = HERE.parents[1]
+CALL_SECONDS = 120
 
 
-@dataclass
-class Peer(abc.ABC):
-    """A queue that is made ready in an empty database, filled, and drained by one worker in its best configuration.
+class PeerFailed(Exception):
+    """A peer cannot be measured: it is not installed, or does not do what it should. The text is the reason for the table."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A queue that is made ready in an empty database, filled, and drained by one worker.
 
     Args:
-        name: as the table shows it.
-        dsn: of a database of its own with the table `sink`; for a broker elsewhere, where its jobs insert.
-        trigger: the statement of a row trigger that enqueues one job, None when SQL cannot enqueue.
-        share: of the usual number of jobs, so that a slow one ends in time.
+        name: for `--only` and the tables.
+        configuration: how its worker runs, for the tables.
+        command: what runs its script.
+        trigger: makes a row trigger of the table `item` that enqueues one job; None: SQL cannot enqueue.
+        unfinished: how many jobs it has not recorded as done; None: PostgreSQL does not know.
+        prepare: a statement after the installation.
+        server: what it needs beside PostgreSQL: `rabbitmq` or `redis`.
+        share: of the usual number of jobs, so that a slow one is filled in time.
+        is_ours: its database has pgqueue.
     """
 
     name: str
-    dsn: str
+    configuration: str
+    command: tuple[str, ...]
     trigger: str | None = None
+    unfinished: str | None = None
+    prepare: str | None = None
+    server: str | None = None
     share: float = 1.0
+    is_ours: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def install(self) -> None:  # noqa: B027 - brokers have nothing to install
-        """Make the empty database ready."""
+    def call(self, dsn: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a command of its script, and return what that prints last.
 
-    @abc.abstractmethod
-    def enqueue(self, count: int) -> None:
-        """Queue jobs that insert 1 to count, by the fastest way that the peer offers."""
+        Raises:
+            PeerFailed: it ends with an error, or not in time.
+        """
+        try:
+            done = subprocess.run(
+                [*self.command, dsn, *arguments],
+                cwd=ROOT,
+                env={**os.environ, **self.environment, **(environment or {})},
+                capture_output=True,
+                text=True,
+                timeout=CALL_SECONDS,
+                check=False,
+            )
+        except OSError as problem:
+            raise PeerFailed(f"{self.command[0]} cannot be run: {problem.strerror}") from problem
+        except subprocess.TimeoutExpired as problem:
+            raise PeerFailed(f"`{arguments[0]}` took more than {CALL_SECONDS} s") from problem
+        if done.returncode:
+            raise PeerFailed(reason_in(done.stderr or done.stdout))
+        return done.stdout.strip().rpartition("\n")[2]
 
-    @abc.abstractmethod
-    def worker_command(self) -> Sequence[str]:
-        """Return what starts one worker."""
+    def versions(self) -> dict[str, str]:
+        """Return the versions of its packages."""
+        found: dict[str, str] = json.loads(self.call("", "versions"))
+        return found
+
+    def enqueue(self, dsn: str, count: int, environment: Mapping[str, str]) -> dict[str, float]:
+        """Queue so many jobs; return the seconds that it took, and those of the client's CPU."""
+        told: dict[str, Any] = json.loads(self.call(dsn, "enqueue", str(count), environment=environment))
+        return told
 
     @contextlib.contextmanager
-    def worker(self, log: Path) -> Iterator[None]:
-        """Run one worker meanwhile."""
+    def worker(self, dsn: str, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+        """Run one worker meanwhile. It is killed: its database goes away as well."""
         with log.open("wb") as output:
             process = subprocess.Popen(
-                self.worker_command(),
-                cwd=HERE.parents[1],
-                env=dict(self.environment),
+                [*self.command, dsn, "work"],
+                cwd=ROOT,
+                env={**os.environ, **self.environment, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
-            yield
+            yield process
         finally:
-            end_group(process)
+            # A group of its own, so nobody else's.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a group, and whatever it started."""
-    for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        deadline = time.monotonic() + patience
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-    process.wait()
+def reason_in(output: str) -> str:
+    """Return the line of a program's output that says why it failed: the last of a traceback, or the first of an error of Node."""
+    lines = [line.strip() for line in output.strip().splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error: ")]
+    return (errors or lines[-1:] or ["it said nothing"])[0][:200]

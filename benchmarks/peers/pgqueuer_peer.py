@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from collections.abc import Sequence
 
-from benchmarks.peers.peer import BULK, Peer
+import asyncpg
+import uvloop
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.queries import Queries
+
+from benchmarks.peers.script import become, chunks, measured, run
 
 POOL = 10
 
 
-class PgQueuer(Peer):
-    """Its worker is this module."""
-
-    def install(self) -> None:
-        """Run its own command."""
-        command = [sys.executable, "-m", "pgqueuer", "--pg-dsn", self.dsn, "install"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-    def enqueue(self, count: int) -> None:
-        """Hand lists to its `enqueue`."""
-        asyncio.run(fill(self.dsn, count))
-
-    def worker_command(self) -> Sequence[str]:
-        """Run this module."""
-        return [sys.executable, "-m", "benchmarks.peers.pgqueuer_peer", self.dsn]
+def install(dsn: str) -> None:
+    """Become its own command."""
+    become([sys.executable, "-m", "pgqueuer", "--pg-dsn", dsn, "install"])
 
 
 async def fill(dsn: str, count: int) -> None:
-    """Queue jobs in lists of a thousand."""
-    import asyncpg
-    from pgqueuer.db import AsyncpgDriver
-    from pgqueuer.queries import Queries
-
+    """Hand lists to its `enqueue`."""
     connection = await asyncpg.connect(dsn)
     queries = Queries(AsyncpgDriver(connection))
-    for first in range(1, count + 1, BULK):
-        numbers = range(first, min(first + BULK, count + 1))
-        await queries.enqueue(["insert"] * len(numbers), [str(n).encode() for n in numbers], [0] * len(numbers))
+    with measured():
+        for numbers in chunks(count):
+            await queries.enqueue(["insert"] * len(numbers), [str(n).encode() for n in numbers], [0] * len(numbers))
     await connection.close()
 
 
-async def work(dsn: str) -> None:
+async def consume(dsn: str) -> None:
     """Run jobs until it is ended."""
-    import asyncpg
-    from pgqueuer import PgQueuer as Consumer
-
     pool = await asyncpg.create_pool(dsn, min_size=2, max_size=POOL)
-    consumer = Consumer.from_asyncpg_connection(await asyncpg.connect(dsn))
+    consumer = PgQueuer.from_asyncpg_connection(await asyncpg.connect(dsn))
 
     @consumer.entrypoint("insert")
     async def insert(job: object) -> None:
@@ -59,6 +44,9 @@ async def work(dsn: str) -> None:
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(work(sys.argv[1]))
+    run(
+        ["pgqueuer", "asyncpg", "uvloop"],
+        install,
+        lambda dsn, count: asyncio.run(fill(dsn, count)),
+        lambda dsn: uvloop.run(consume(dsn)),
+    )

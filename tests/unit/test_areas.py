@@ -9,7 +9,7 @@ SUITES = ("compat", "integration", "isolation", "plans", "properties", "security
 NO_AREA = {
     "test_areas.py", "test_capacity.py", "test_child_process.py", "test_comparison.py", "test_compose.py", "test_local_access.py", "test_restart_policy.py",
     "test_chart.py", "test_every_server.py", "test_flower_pages.py",
-    "test_prose.py", "test_second_chance.py", "test_structure.py", "test_systemd.py",
+    "test_peers.py", "test_prose.py", "test_second_chance.py", "test_structure.py", "test_systemd.py",
 }  # fmt: skip
 
 

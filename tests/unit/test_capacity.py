@@ -18,6 +18,7 @@ from benchmarks.capacity.simulated_worker import Costs
 from benchmarks.capacity.simulation import Site, percentile_of, simulate
 from benchmarks.capacity.walls import find_all
 from benchmarks.capacity.workloads import JOB, WAITING
+from benchmarks.generated import read_from, write_into
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 #: One call for each job, so that a job is served by one executor at a time.
@@ -190,18 +191,18 @@ def test_a_page_without_a_place_for_a_table_is_an_error(tmp_path: Path) -> None:
         "<!-- generated: capacity, idling -->\n<!-- end -->\n\n<!-- generated: capacity, running -->\nold\n<!-- end -->\n"
     )
 
-    tables.write_into(page, {"running": "new", "idling": "first"})
+    write_into(page, "capacity", {"running": "new", "idling": "first"})
 
-    assert tables.read_from(page) == {"idling": "first", "running": "new"}
+    assert read_from(page, "capacity") == {"idling": "first", "running": "new"}
     with pytest.raises(ValueError, match="no place for the table 'walls'"):
-        tables.write_into(page, {"walls": "new"})
+        write_into(page, "capacity", {"walls": "new"})
 
 
 def test_the_measured_figures_of_the_page_are_those_of_the_last_measurement() -> None:
     newest = max(RESULTS.glob("*-capacity.json"))
     measured = json.loads(newest.read_text())
 
-    shown = tables.read_from(tables.PAGE)
+    shown = read_from(tables.PAGE, tables.TOPIC)
 
     hint = f"run: python -m benchmarks.capacity --from benchmarks/results/{newest.name} --write-docs"
     assert shown["handing in"] == tables.handing_in(measured), hint
