@@ -21,8 +21,8 @@ from pgqueue.worker.batch_size import BatchSize
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
 
-#: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py.
-MOST_IN_CHUNK, ROUNDS, MOST_CLAIMED, PAUSE_SECONDS = 100, 4, 500, 0.05
+#: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py. One role has all jobs.
+MOST_IN_CHUNK, LEAST_SHARE, MOST_CLAIMED, PAUSE_SECONDS = 100, 10, 500, 0.1
 #: A group begins no further job after so long (pgqueue/sql/functions/group_runner.sql).
 GROUP_SECONDS = 0.02
 #: A piece of CPU, after which another process may have the core.
@@ -246,7 +246,7 @@ class _Worker:
 
     @property
     def _wanted(self) -> int:
-        return self._executors * (2 if self._chunk == 1 else ROUNDS * self._chunk)
+        return self._executors * min(self._size.stock, self._shop.costs.chunk * self._size.stock // self._size.jobs)
 
     def _fetch(self) -> Steps:
         shop, polled_at = self._shop, -math.inf
@@ -278,7 +278,8 @@ class _Worker:
             if not self._held:
                 yield self._claimed
                 continue
-            share = max(1, min(self._chunk, len(self._held) // self._executors))
+            share = max(len(self._held) // self._executors, self._chunk // LEAST_SHARE)
+            share = max(1, min(self._chunk, share))
             count = min(len(self._held), max(share, shop.costs.group))
             chunk = [self._held.popleft() for _ in range(count)]
             self._running += count
@@ -293,6 +294,8 @@ class _Worker:
             shop.calls += 1
             self.busy += shop.env.now - began
             self._running -= count
+            # As the batch monitor samples what sessions wait for.
+            self._size.note_waits(round(100 * min(1.0, shop.costs.waits * count / max(took, 1e-9))), 100)
             self._size.adapt(count, took)
             self._chunk = min(shop.costs.chunk, self._size.jobs)
             has_room, self._has_room = self._has_room, shop.env.event()

@@ -114,7 +114,7 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     handle = fetch_value(alice, "select pgqueue.enqueue('select from public.door')")
     chunk = claim_all(worker)
     monkeypatch.setattr(batch_monitor, "_PATIENCE_MS", 600_000.0)
-    watch = batch_monitor.BatchMonitor(context.database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+    watch = batch_monitor.BatchMonitor(context.database, lambda: [chunk], *[lambda *_told: None] * 3)
 
     watch.start()
     run = in_background(runner.run, chunk)
