@@ -152,6 +152,12 @@ CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._ambient_timeout() RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -369,6 +375,9 @@ CREATE FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) RETURNS bigin
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
 
+CREATE FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) RETURNS boolean
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -519,6 +528,43 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE TABLE pgqueue.queue_switch (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durability text,
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
+
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
+
+CREATE FUNCTION pgqueue._claim_policy(queue text) RETURNS TABLE(is_async boolean, group_commit integer, timeout interval, of_roles jsonb)
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._claimed_job(m pgqueue.message) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -542,24 +588,6 @@ CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text
 CREATE FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    pruned_to timestamp with time zone,
-    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
-    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
-
-COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
 
 CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -600,9 +628,6 @@ COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does no
 CREATE FUNCTION pgqueue._continue_member(id bigint, new_id bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1422,6 +1447,9 @@ CREATE FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_c
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) RETURNS json
+    LANGUAGE sql STABLE;
+
 CREATE TABLE pgqueue.chord (
     group_id text NOT NULL,
     size integer,
@@ -1468,11 +1496,8 @@ CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) RETURNS boolean
-    LANGUAGE sql STABLE;
+CREATE FUNCTION pgqueue._has_seen(captured text, seen_columns text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
@@ -1570,6 +1595,10 @@ CREATE FUNCTION pgqueue._is_operator(role oid) RETURNS boolean
 
 CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_own_queue(queue text, holder oid) RETURNS boolean
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
@@ -1712,18 +1741,6 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
-
-CREATE TABLE pgqueue.queue_switch (
-    name text NOT NULL,
-    paused boolean DEFAULT false NOT NULL,
-    durability text,
-    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
-);
-
-COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
-
-COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1921,7 +1938,7 @@ CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETU
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._may_keep_result(role oid) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
@@ -2050,7 +2067,7 @@ CREATE FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false, closes boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2253,6 +2270,10 @@ CREATE FUNCTION pgqueue._refuse_large_value() RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_loopback(loopback text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2271,6 +2292,10 @@ CREATE FUNCTION pgqueue._refuse_place() RETURNS void
 
 CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._refuse_runner(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) RETURNS text
@@ -2461,6 +2486,9 @@ CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._roles_without_runner() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2475,6 +2503,10 @@ CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) R
 
 CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._run_ending(id bigint) RETURNS pgqueue.ending
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
@@ -2599,6 +2631,12 @@ CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
     LANGUAGE sql;
 
@@ -2614,9 +2652,6 @@ CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_resu
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
@@ -2671,6 +2706,10 @@ CREATE FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], h
 
 CREATE FUNCTION pgqueue._setting_steps(job_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settings_holder(role oid) RETURNS oid
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
@@ -4631,6 +4670,15 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._ambient_timeout() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_timeout() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
@@ -4772,6 +4820,9 @@ REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie
 GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
@@ -4937,6 +4988,10 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_policy(queue text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._claimed_job(m pgqueue.message) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
@@ -4973,9 +5028,6 @@ REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held bo
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._continue_member(id bigint, new_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
@@ -5411,6 +5463,8 @@ GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, et
 
 REVOKE ALL ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_worker;
@@ -5440,11 +5494,8 @@ GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -5501,6 +5552,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_own_queue(queue text, holder oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_row(xmin xid) FROM PUBLIC;
 
@@ -5814,8 +5867,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 
 REVOKE ALL ON FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 
@@ -5957,6 +6010,9 @@ GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_large_value() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
@@ -5969,6 +6025,8 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) TO pgqueue_worker;
@@ -6093,6 +6151,8 @@ REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._roles_without_runner() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_worker;
@@ -6106,6 +6166,9 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
 
@@ -6190,6 +6253,12 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
@@ -6205,12 +6274,6 @@ GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
-
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
@@ -6253,6 +6316,8 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets te
 GRANT ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], has_jobs boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settings_holder(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
@@ -6958,7 +7023,7 @@ CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at 
 
 CREATE VIEW pgqueue.own_binding (exchange text, routing_key text, pattern text, queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_key (role oid, key text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_key (role oid, key text, loopback text, max_workers text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_seal (role oid, digest text) WITH (security_barrier=true);
 
@@ -6968,7 +7033,7 @@ CREATE VIEW pgqueue.own_session_seal (role oid, seal text) WITH (security_barrie
 
 CREATE VIEW pgqueue.own_settings (settings jsonb) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_statement (settings jsonb, cookie bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 

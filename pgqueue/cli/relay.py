@@ -12,7 +12,8 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
-from ..worker.json_log import log_as_json
+from ..worker.database_log import take_database_name
+from .command_log import start_log
 from .options import is_on_command_line, log_format_option
 from .several import (
     RepeatableCommand,
@@ -108,10 +109,8 @@ def relay(
     for each database runs, and all stop together.
     """
     die_with_parent()
-    if log_format == "json":
-        log_as_json(logging.INFO)
-    else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    take_database_name()
+    start_log(log_format)
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
     from ..broker.relay.opening import require_transport
@@ -126,7 +125,7 @@ def relay(
             raise click.UsageError(
                 "--from does not go with several --dsn: each message would go to one of them by chance"
             )
-        return run_for_each(places)
+        return run_for_each(places, log_format=log_format)
     if listen_dsn:
         os.environ[LISTEN_DSN_VARIABLE] = listen_dsn[0]
     database = _database(one_or_none(dsn))

@@ -69,7 +69,9 @@ as $$
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
     -- step: discard
-    discard temp;
+    if pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0::pg_catalog.oid then
+      discard temp;
+    end if;
 $steps$,
     -- Up to PostgreSQL 15, RESET ends the read-only mode. There the block may write nothing: a subtransaction that has written has an id,
     -- on which it holds a lock. Locks are counted only in databases in which something can be deferred.
@@ -257,6 +259,18 @@ as $$
 $$;
 comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
 
+create or replace function pgqueue._refuse_runner(role oid)
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'the runner of role % is not as pgqueue made it', role::regrole
+    using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+end
+$$;
+comment on function pgqueue._refuse_runner(oid) is 'Raises PQ006: what runs the jobs of a role was changed since it was enrolled';
+
 create or replace function pgqueue_run.check_runner(role oid)
   returns void
   language plpgsql stable security definer
@@ -264,8 +278,7 @@ create or replace function pgqueue_run.check_runner(role oid)
 as $$
 begin
   if not exists (select from pgqueue.role_key k where k.role = check_runner.role and pgqueue._is_intact(k.runner, k.runner_xid, k.role)) then
-    raise exception 'the runner of role % is not as pgqueue made it', role::regrole
-      using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+    perform pgqueue._refuse_runner(role);
   end if;
 end
 $$;
