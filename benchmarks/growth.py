@@ -75,9 +75,8 @@ def run(setting: Setting) -> list[Figure]:
 
 def make_roles(db: Database) -> None:
     """Make the roles of the jobs, which may insert into the sink."""
-    for number in range(ROLES):
-        db.execute(f"create role grown_{number}")
-        db.execute(f"select pgqueue.enroll('grown_{number}')")
+    names = [f"grown_{number}" for number in range(ROLES)]
+    db.execute("".join(f"create role {name}; select pgqueue.enroll('{name}'); " for name in names))
     db.execute("grant insert on sink to public")
 
 

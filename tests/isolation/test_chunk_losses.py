@@ -113,6 +113,31 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     assert ended == [timed_out, ("canceled", "canceling statement due to user request")]
 
 
+@pytest.mark.parametrize(("statement", "waiting"), [("select pg_sleep(600)", 1), ("select from public.door", 0)])
+def test_a_job_that_sleeps_is_sampled_as_one_that_waits_and_one_that_is_locked_out_is_not(
+    alice, owner, worker, context, runner, in_background, monkeypatch, statement, waiting
+):
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    handle = fetch_value(alice, "select pgqueue.enqueue(%s)", [statement])
+    chunk = claim_all(worker)
+    samples = []
+    monkeypatch.setattr(batch_monitor, "_LOOKS_PER_SAMPLE", 1)
+    watch = batch_monitor.BatchMonitor(
+        context.database, lambda: [chunk], *[lambda *_told: None] * 2, lambda *sample: samples.append(sample)
+    )
+
+    watch.start()
+    run = in_background(runner.run, chunk)
+    eventually(lambda: samples[-1:] == [(waiting, 1)], what="the sample")
+    fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    run.result()
+    watch.stop()
+    watch.join()
+
+    assert set(samples) <= {(waiting, 1), (0, 1), (0, 0)}
+
+
 @pytest.mark.parametrize("is_written", [True, False])
 def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, context, runner, monkeypatch, is_written):
     chunk = claim(alice, worker, "select 1", "select 1 / 0", "select 3")
