@@ -100,6 +100,11 @@ class Relays:
         self._running[victim] = self._start()
         self.killed += 1
 
+    def require_all(self) -> None:
+        """Raise if one has ended by itself: nobody would start it again."""
+        if codes := [process.returncode for process in self._running if process.poll() is not None]:
+            raise RuntimeError(f"relays have ended with {codes}: {Path(self._log.name).read_text()[-2000:]}")
+
     def __enter__(self) -> Relays:
         return self
 
@@ -295,6 +300,7 @@ def disturb(
         left = db.fetch_value("select count(*) from pgqueue.message")
         if not left and not any(publisher.is_alive() for publisher in publishers):
             return
+        relays.require_all()
         if dice.random() < 0.5:
             broker.cut_connections()
         if dice.random() < 0.5:
