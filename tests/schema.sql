@@ -640,6 +640,9 @@ CREATE FUNCTION pgqueue._count_claimed(queue text, role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) RETURNS jsonb
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2200,6 +2203,9 @@ CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
 CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) RETURNS text[]
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2534,6 +2540,10 @@ CREATE FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) RETURNS te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._sample_waits(pids integer[], OUT waiting integer, OUT running integer) RETURNS record
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
 
@@ -2750,6 +2760,9 @@ CREATE FUNCTION pgqueue._shape_digest(shape text) RETURNS text
 
 CREATE FUNCTION pgqueue._shape_of_code(code text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION pgqueue._share_of_room(room integer, parts integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
     LANGUAGE sql IMMUTABLE;
@@ -5023,6 +5036,8 @@ GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._count_claimed(queue text, role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
@@ -5951,6 +5966,8 @@ REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
@@ -6173,6 +6190,9 @@ REVOKE ALL ON FUNCTION pgqueue._runs_code(type oid, reader oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._sample_waits(pids integer[], OUT waiting integer, OUT running integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._sample_waits(pids integer[], OUT waiting integer, OUT running integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
@@ -6329,6 +6349,8 @@ GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._share_of_room(room integer, parts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;

@@ -14,8 +14,8 @@ import simpy
 from benchmarks.capacity.simulated_server import SLICE, Cores, Disk, Steps
 from pgqueue.worker.batch_size import BatchSize
 
-#: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py.
-MOST_IN_CHUNK, ROUNDS, MOST_CLAIMED, PAUSE_SECONDS = 100, 4, 500, 0.05
+#: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py. One role has all jobs.
+MOST_IN_CHUNK, LEAST_SHARE, MOST_CLAIMED, PAUSE_SECONDS = 100, 10, 500, 0.1
 #: A group begins no further job after so long (pgqueue/sql/functions/group_runner.sql).
 GROUP_SECONDS = 0.02
 
@@ -138,7 +138,8 @@ class Worker:
 
     @property
     def _wanted(self) -> int:
-        return self._executors * (2 if self._chunk == 1 else ROUNDS * self._chunk)
+        # Of what is not chunked, such as tasks, no more rounds are here than of jobs.
+        return self._executors * max(2, self._size.stock * self._chunk // self._size.jobs)
 
     def _fetch(self) -> Steps:
         shared, polled_at = self._shared, -math.inf
@@ -170,7 +171,8 @@ class Worker:
             if not self._held:
                 yield self._claimed
                 continue
-            share = max(1, min(self._chunk, len(self._held) // self._executors))
+            share = max(len(self._held) // self._executors, self._chunk // LEAST_SHARE)
+            share = max(1, min(self._chunk, share))
             count = min(len(self._held), max(share, shared.costs.group))
             chunk = [self._held.popleft() for _ in range(count)]
             self._running += count
@@ -185,6 +187,8 @@ class Worker:
             shared.calls += 1
             self.busy += shared.env.now - began
             self._running -= count
+            # As the batch monitor samples it.
+            self._size.note_waits(round(100 * min(1.0, shared.costs.waits * count / max(took, 1e-9))), 100)
             self._size.adapt(count, took)
             self._chunk = min(shared.costs.chunk, self._size.jobs)
             has_room, self._has_room = self._has_room, shared.env.event()

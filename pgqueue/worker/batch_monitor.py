@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _PAUSE = 0.1
+#: One look in so many also asks what the sessions wait for.
+_LOOKS_PER_SAMPLE = 3
 #: A job that runs for less time than this is not reported, in seconds.
 _LEAST_MS = 50
 #: Jobs that wait behind a job for longer than this go back to the queue. A group that takes longer does not commit.
@@ -53,7 +55,11 @@ _OVERSEE = NamedQuery("oversee", ObservedRun)
 
 
 class BatchMonitor(threading.Thread):
-    """One thread of the worker."""
+    """One thread of the worker.
+
+    Args:
+        on_sample: is called with how many of the sessions slept or waited for another server, and how many ran jobs.
+    """
 
     def __init__(
         self,
@@ -61,12 +67,15 @@ class BatchMonitor(threading.Thread):
         find_chunks: Callable[[], list[Chunk]],
         on_released: Callable[[Chunk, Collection[int]], None],
         on_long: Callable[[BatchJob, str, int, float], None],
+        on_sample: Callable[[int, int], None],
     ) -> None:
         super().__init__(name="pgqueue-batch-monitor", daemon=True)
         self._database = database
         self._find_chunks = find_chunks
         self._on_released = on_released
         self._on_long = on_long
+        self._on_sample = on_sample
+        self._looks = 0
         self._has_work = threading.Event()
         self._is_over = threading.Event()
 
@@ -91,6 +100,7 @@ class BatchMonitor(threading.Thread):
                 continue
             try:
                 self._oversee(chunks)
+                self._sample(chunks)
             except psycopg.Error as error:
                 logger.warning("running jobs could not be monitored: %s", error)
 
@@ -107,6 +117,13 @@ class BatchMonitor(threading.Thread):
             # If the chunk has begun another kind of transaction since, the row may be of a job that now runs again.
             if chunk.phase == phase_of[chunk]:
                 (self._look_after_group if phase_of[chunk] % 2 else self._look_after_job)(chunk, seen)
+
+    def _sample(self, chunks: list[Chunk]) -> None:
+        self._looks += 1
+        if self._looks % _LOOKS_PER_SAMPLE == 0:
+            pids = [chunk.pid for chunk in chunks if chunk.pid is not None]
+            for waiting, running in self._database.fetch("sample_waits", pids=pids):
+                self._on_sample(waiting, running)
 
     def _look_after_job(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
         for run in seen:

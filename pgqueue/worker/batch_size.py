@@ -1,4 +1,4 @@
-"""How many jobs of the batch lane an executor takes at once, and how many of them it puts into one transaction."""
+"""How many jobs of the batch lane an executor takes at once, a worker holds for each, and a transaction has."""
 
 from __future__ import annotations
 
@@ -6,22 +6,55 @@ from collections import deque
 
 
 class BatchSize:
-    """Computes from the last chunks how many jobs run in 50 ms, at most 100."""
+    """Computes from the last chunks how many jobs run in 50 ms, at most 100.
 
-    _SECONDS = 0.05
-    _MOST = 100
+    The more executors a server has to serve, the longer each job takes, though it needs no more of the server's CPU. If
+    calls became smaller for that, each job would cost more, because a call costs as much as some short jobs. So a call
+    has up to 16 jobs that run in 250 ms, unless jobs sleep or wait for another server: those run side by side.
+    """
+
+    _SECONDS, _MOST = 0.05, 100
+    _CROWDED_SECONDS, _CROWDED_MOST = 0.25, 16
     #: Of so many chunks: one of a moment in which the server wrote a checkpoint, say, says little by itself.
     _CHUNKS = 8
+    #: A larger share of the samples means that jobs wait. A sample has this weight beside those before.
+    _WAITING_SHARE, _SAMPLE_WEIGHT = 0.25, 0.25
+    #: An executor has so many rounds of its jobs here: of 50 ms each, or of what takes longer.
+    _ROUNDS, _LONG_ROUNDS, _FEWEST_ROUNDS = 4, 3, 2
 
     def __init__(self) -> None:
+        #: How many an executor takes at once.
         self.jobs = 1
+        #: How many the worker should hold for each executor.
+        self.stock = self._FEWEST_ROUNDS
         self._last: deque[tuple[int, float]] = deque(maxlen=self._CHUNKS)
+        #: The share of running jobs that wait; None: it is not known.
+        self._waiting: float | None = None
 
     def adapt(self, jobs: int, seconds: float) -> None:
         """Record how long a chunk took. The size grows step by step, and a long job shrinks it at once."""
         self._last.append((jobs, max(seconds, 1e-4)))
         rate = sum(count for count, _ in self._last) / sum(spent for _, spent in self._last)
-        self.jobs = max(1, min(self._MOST, self.jobs * 2, int(rate * self._SECONDS)))
+        usual = min(int(rate * self._SECONDS), self._MOST)
+        size = max(usual, min(int(rate * self._CROWDED_SECONDS), self._CROWDED_MOST)) if self._are_short() else usual
+        self.jobs = max(1, min(self.jobs * 2, size))
+        # A claim brings what is run until the next one, and what waits stays long enough for whole chunks: a chunk is a
+        # share of what waits, so that a low stock makes many small and dear calls. Of long jobs there are fewer: what
+        # one worker holds, no other worker that is free can run.
+        short = self._ROUNDS * min(usual, self.jobs)
+        self.stock = max(self._LONG_ROUNDS * self.jobs, short) if self.jobs > 1 else self._FEWEST_ROUNDS
+
+    def note_waits(self, waiting: int, running: int) -> None:
+        """Record a sample: how many sessions ran jobs, and in how many of them the job slept or waited elsewhere."""
+        if running:
+            share, weight = waiting / running, self._SAMPLE_WEIGHT if self._waiting is not None else 1.0
+            self._waiting = share * weight + (self._waiting or 0.0) * (1 - weight)
+
+    def _are_short(self) -> bool:
+        """Return whether jobs are long only because the server is busy, as far as that is known."""
+        if self._waiting is None or self._waiting > self._WAITING_SHARE:
+            return False
+        return all(spent <= self._CROWDED_SECONDS * count for count, spent in self._last)
 
 
 class GroupSize:

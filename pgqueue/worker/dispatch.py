@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .work import Work
 
 
+#: An executor takes at least this part of what it may take at once, even if others are free.
+_LEAST_SHARE = 10
+
+
 class Dispatch:
     """The work of one worker.
 
@@ -63,7 +67,8 @@ class Dispatch:
         # have a few jobs each; or its share of the role, of which fewer executors may run jobs.
         # Or what may share one commit.
         share = max(len(self.waiting) // max(1, size), self.waiting.count(role) // max(1, min(size, limit)))
-        share = min(self.batch_size.jobs, share)
+        # A call costs more than a few short jobs, so one executor takes what is done within some milliseconds.
+        share = min(self.batch_size.jobs, max(share, self.batch_size.jobs // _LEAST_SHARE))
         count = max(share, self.waiting.group_commit(role))
         jobs = self.waiting.take(role, count)
         # Either one of the top-level lane, or some of the batch lane.
@@ -81,9 +86,9 @@ class Dispatch:
         # Jobs that a role holds beyond its share take no other role's place.
         limit, held = self.role_share(size)
         if limit is None:
-            return max(size, 1) * self._round
+            return max(size, 1) * self.batch_size.stock
         beyond = sum(max(0, count - limit) for count in held.values())
-        return max(size, self._role_limit.executors(size) + 1, 1) * self._round + beyond
+        return max(size, self._role_limit.executors(size) + 1, 1) * self.batch_size.stock + beyond
 
     def role_share(self, size: int) -> tuple[int | None, Mapping[int, int]]:
         """Return how many jobs of one role are to be held (None: any number), and how many are of each."""
@@ -92,15 +97,7 @@ class Dispatch:
         held = Counter(self.waiting.counts)
         for work in self.running.values():
             held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
-        return self._role_limit.executors(size) * self._round, held
-
-    @property
-    def _round(self) -> int:
-        # Short jobs: a claim brings what is run until the next one (20 to 50 ms), and what waits stays long enough for
-        # whole chunks: a chunk is a share of what waits, so that a low stock makes many small and dear calls.
-        # Long jobs: what one worker holds, no other worker that is free can run.
-        size = self.batch_size.jobs
-        return 2 if size == 1 else 4 * size
+        return self._role_limit.executors(size) * self.batch_size.stock, held
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""

@@ -57,7 +57,11 @@ class ExecutorPool:
         self._reports = RunReports(listener, database, self.dispatch.batch_size)
         threads = ExecutorThreads(*size, lambda number: Executor(number, context, self.work, self._reports))
         self._batch_monitor = BatchMonitor(
-            database, self._find_chunks, self._reports.forget_released, self._reports.tell_long
+            database,
+            self._find_chunks,
+            self._reports.forget_released,
+            self._reports.tell_long,
+            self.dispatch.batch_size.note_waits,
         )
         #: The jobs that wait, the jobs that run, and the executors that are free.
         self.work = WorkQueue(

@@ -97,7 +97,7 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     handle = fetch_value(alice, "select pgqueue.enqueue('select from public.door')")
     chunk = claim_all(worker)
     monkeypatch.setattr(batch_monitor, "_PATIENCE_MS", 600_000.0)
-    watch = batch_monitor.BatchMonitor(context.database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+    watch = batch_monitor.BatchMonitor(context.database, lambda: [chunk], *[lambda *_told: None] * 3)
 
     watch.start()
     run = in_background(runner.run, chunk)
@@ -111,6 +111,31 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     # The first has caught its timeout, so it did not commit.
     timed_out = ("failed", "canceling statement due to statement timeout")
     assert ended == [timed_out, ("canceled", "canceling statement due to user request")]
+
+
+@pytest.mark.parametrize(("statement", "waiting"), [("select pg_sleep(600)", 1), ("select from public.door", 0)])
+def test_a_job_that_sleeps_is_sampled_as_one_that_waits_and_one_that_is_locked_out_is_not(
+    alice, owner, worker, context, runner, in_background, monkeypatch, statement, waiting
+):
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    handle = fetch_value(alice, "select pgqueue.enqueue(%s)", [statement])
+    chunk = claim_all(worker)
+    samples = []
+    monkeypatch.setattr(batch_monitor, "_LOOKS_PER_SAMPLE", 1)
+    watch = batch_monitor.BatchMonitor(
+        context.database, lambda: [chunk], *[lambda *_told: None] * 2, lambda *sample: samples.append(sample)
+    )
+
+    watch.start()
+    run = in_background(runner.run, chunk)
+    eventually(lambda: samples[-1:] == [(waiting, 1)], what="the sample")
+    fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    run.result()
+    watch.stop()
+    watch.join()
+
+    assert set(samples) <= {(waiting, 1), (0, 1), (0, 0)}
 
 
 @pytest.mark.parametrize("is_written", [True, False])

@@ -428,7 +428,7 @@ def test_a_group_that_takes_long_does_not_commit_and_its_jobs_run_by_themselves(
     sly = "do $$ begin perform pg_sleep(0.7); exception when query_canceled then insert into public.seen values ('x'); end $$"
     enqueue(alice, insert("a"), sly, insert("c"))
     chunk = chunk_of(worker)
-    watch = BatchMonitor(context.database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+    watch = BatchMonitor(context.database, lambda: [chunk], *[lambda *_told: None] * 3)
 
     if is_watched:
         watch.start()

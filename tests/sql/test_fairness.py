@@ -303,3 +303,62 @@ def test_where_one_role_is_enrolled_there_are_no_others(db, owner):
     db.create_role("only")
 
     assert fetch_value(owner, "select has_others from pgqueue._role_limit()") is False
+
+
+def spread(owner, queue_count):
+    """Put the messages into queues in turn: q0, q1, ..."""
+    owner.execute("update pgqueue.message set queue = 'q' || id %% %s", [queue_count])
+    return [f"q{number}" for number in range(queue_count)]
+
+
+def test_of_many_queues_a_claim_takes_some_of_each_of_a_few(alice, owner, claim):
+    enqueue(alice, 1200)
+    queues = spread(owner, 60)
+
+    first = queue_of(owner, claim(*queues, max_count=250))
+    rest = [queue_of(owner, claim(*queues, max_count=250)) for _ in range(4)]
+
+    assert (len(first), set(first.values())) == (25, {10})
+    assert sum([first, *rest], Counter()) == dict.fromkeys(queues, 20)
+
+
+def test_a_claim_of_many_queues_locks_no_more_than_it_takes(alice, owner, worker, claim):
+    enqueue(alice, 1200)
+    queues = spread(owner, 60)
+    free = "select count(*) from (select from pgqueue.message where state = 'ready' for update skip locked) f"
+
+    with worker.session.transaction():
+        assert len(claim(*queues, max_count=250)) == 250
+        assert fetch_value(owner, free) == 950
+
+
+def test_what_many_queues_have_no_use_for_goes_to_the_others(alice, owner, claim):
+    enqueue(alice, 30)
+    queues = spread(owner, 30)
+    deep = enqueue(alice, 200, queue="q7")
+
+    taken = claim(*queues, max_count=150)
+
+    assert queue_of(owner, taken) == {**dict.fromkeys(queues, 1), "q7": 121}
+    assert [job_id for job_id in taken if job_id in set(deep)] == deep[:120]
+    assert len(claim(*queues, max_count=150)) == 80
+
+
+def test_a_role_gets_no_more_than_its_share_of_many_queues(alice, owner, claim):
+    enqueue(alice, 200)
+    queues = spread(owner, 4)
+    enqueue(alice, 100, queue="q0")
+
+    assert len(claim("q0", "empty", max_count=100, role_limit=30)) == 30
+    assert len(claim(*queues, max_count=400, role_limit=30)) <= 4 * 30
+
+
+def test_of_many_roles_a_claim_takes_some_jobs_of_each_of_a_few_and_then_of_the_next_ones(crowd, owner, claim):
+    for session in crowd:
+        enqueue(session, 30)
+
+    taken = [roles_of(owner, claim(max_count=250)) for _ in range(12)]
+
+    assert (len(taken[0]), set(taken[0].values())) == (25, {10})
+    assert sum(taken[:2], Counter()).most_common()[0][1] <= 10
+    assert sum(taken, Counter()) == {f"role_{n}": 30 for n in range(60)}

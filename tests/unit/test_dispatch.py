@@ -106,13 +106,26 @@ def test_there_are_executors_for_what_waits_as_far_as_a_role_may_have_them(dispa
     assert dispatch.executors_wanted(most=4) == 3 + 1
 
 
-def test_a_worker_holds_four_rounds_of_short_jobs_for_each_executor_and_two_of_long_ones(dispatch: Dispatch) -> None:
+def test_a_worker_holds_some_rounds_of_jobs_for_each_executor(dispatch: Dispatch) -> None:
     assert dispatch.jobs_wanted(size=4) == 4 * 2
 
-    dispatch.batch_size.jobs = 5
+    dispatch.batch_size.stock = 20
 
-    assert dispatch.jobs_wanted(size=4) == 4 * 4 * 5
-    assert dispatch.role_share(size=4) == (3 * 4 * 5, {})
+    assert dispatch.jobs_wanted(size=4) == 4 * 20
+    assert dispatch.role_share(size=4) == (3 * 20, {})
+
+
+def test_a_few_short_jobs_go_to_one_executor_and_not_one_to_each(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 100
+    dispatch.waiting.add([batch_job(n) for n in range(8)])
+
+    assert len(ids(dispatch.next(size=4, most=4))) == 8
+
+
+def test_a_few_jobs_of_unknown_length_go_to_an_executor_each(dispatch: Dispatch) -> None:
+    dispatch.waiting.add([batch_job(n) for n in range(8)])
+
+    assert len(ids(dispatch.next(size=4, most=4))) == 1
 
 
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
@@ -195,6 +208,55 @@ def test_a_long_job_makes_chunks_small_at_once_and_short_ones_make_them_grow_ste
         size.adapt(size.jobs, size.jobs * 0.001)
         sizes.append(size.jobs)
     assert sizes == [1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 16, 32]
+
+
+def settled(seconds_per_job: float, waiting: int | None = None) -> BatchSize:
+    """The size after many chunks; where it was sampled, of 10 sessions so many waited for themselves."""
+    size = BatchSize()
+    for _ in range(20):
+        if waiting is not None:
+            size.note_waits(waiting, 10)
+        size.adapt(size.jobs, size.jobs * seconds_per_job)
+    return size
+
+
+def test_on_a_busy_server_calls_stay_as_large_as_keeps_them_cheap() -> None:
+    assert (settled(0.013).jobs, settled(0.013, waiting=0).jobs) == (3, 16)
+    # Not for longer than 250 ms.
+    assert settled(0.03, waiting=1).jobs == 8
+    assert settled(0.3, waiting=0).jobs == 1
+    # The size of calls of jobs that are short anyway is the same.
+    assert settled(0.001, waiting=0).jobs == settled(0.001).jobs == 50
+
+
+def test_jobs_that_sleep_run_side_by_side() -> None:
+    assert settled(0.02, waiting=9).jobs == 2
+
+
+def test_jobs_that_come_to_wait_are_spread_within_a_few_samples() -> None:
+    size = settled(0.013, waiting=0)
+    for _ in range(3):
+        size.note_waits(10, 10)
+        size.adapt(16, 16 * 0.02)
+
+    assert size.jobs <= 3
+
+
+def test_one_long_job_among_short_ones_ends_large_calls_on_a_busy_server() -> None:
+    size = settled(0.013, waiting=0)
+
+    size.adapt(1, 5.0)
+
+    assert size.jobs == 1
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.001, 4), (0.013, 3), (0.3, 2)])
+def test_a_worker_holds_four_rounds_of_short_jobs_three_on_a_busy_server_and_two_of_long_ones(
+    seconds: float, rounds: int
+) -> None:
+    size = settled(seconds, waiting=0)
+
+    assert size.stock == rounds * size.jobs
 
 
 def test_jobs_that_may_share_a_commit_go_to_one_executor(dispatch: Dispatch) -> None:

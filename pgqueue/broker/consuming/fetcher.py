@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: While no task comes and all jobs are of one role, a claim waits for as long as the executors need for half of their
 #: jobs (BatchSize), so that it brings about as many.
-_BUSY_SECONDS = 0.05
+_BUSY_SECONDS, _ROLES_SECONDS = 0.1, 0.05
 
 
 class _Poll(NamedTuple):
@@ -294,9 +294,11 @@ class Fetcher(Generic[ChannelT]):
         if claimed:
             self._found_at = now
         if poll.wanted:
-            has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
-            must_hurry = has_many_roles or any(message.kind == "task" for message in claimed)
-            self._pause = AHEAD_SECONDS if must_hurry else _BUSY_SECONDS
+            if any(message.kind == "task" for message in claimed):
+                self._pause = AHEAD_SECONDS
+            else:
+                has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
+                self._pause = _ROLES_SECONDS if has_many_roles else _BUSY_SECONDS
             self._schedule_next(poll, claimed)
             self._sleep.wait_for_limit(now, self._claims.limit_seconds)
 

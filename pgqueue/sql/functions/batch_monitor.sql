@@ -53,6 +53,20 @@ comment on function pgqueue._oversee(bigint[], bigint[], int[], int, int) is
   'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended. Of a group: all that have begun, as long as it runs; xact: its transaction';
 grant execute on function pgqueue._oversee(bigint[], bigint[], int[], int, int) to pgqueue_worker;
 
+create or replace function pgqueue._sample_waits(pids int[], out waiting int, out running int)
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A wait for a lock does not count: jobs that wait for each other gain nothing by running side by side.
+  select count(*) filter (where a.wait_event = 'PgSleep' or a.wait_event_type = 'Extension')::int, count(*)::int
+  from unnest(pids) p (pid)
+  cross join lateral pg_stat_get_activity(p.pid) a
+  where a.state = 'active'
+$$;
+comment on function pgqueue._sample_waits(int[]) is
+  'How many of these sessions run a statement now, and how many of them sleep or wait for what an extension does, such as a query on another server';
+grant execute on function pgqueue._sample_waits(int[]) to pgqueue_worker;
+
 create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean, xact bigint default null)
   returns boolean
   language plpgsql volatile security definer

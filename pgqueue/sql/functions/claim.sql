@@ -1,5 +1,4 @@
--- The claim: messages go to a worker, with a token each. Also the acks that travel with it, and the job that a
--- running job waits for.
+-- The claim: messages go to a worker, with a token each. Also the acks that travel with it.
 
 create or replace function pgqueue._claim(worker_id int, kind pgqueue.message_kind, queues text[], max_count int, role_limit int default null,
                                           held jsonb default null)
@@ -36,6 +35,11 @@ declare
   limited text[];
   share int;
   got int;
+  -- The queues that this claim has still to look at, and those of them that may have more than their share.
+  next_queues text[];
+  deeper text[];
+  room int;
+  held_now jsonb := held;
 begin
   -- If a crash of the server loses a claim, the message is ready again, so the claim need not wait for the disk. For tasks the
   -- caller decides otherwise.
@@ -95,28 +99,37 @@ begin
   end if;
   seed := uuid_send(gen_random_uuid());
   loop
-    begun_at := clock_timestamp();
-    for id, token, queue, earlier_deliveries, message, lane, has_passed_some in
+    room := max_count - cardinality(ids);
+    if next_queues is null then
+      begun_at := clock_timestamp();
+      next_queues := pgqueue._queues_in_turn(kind, queues, bounds is null);
+      share := pgqueue._share_of_room(room, cardinality(next_queues));
+    else
+      share := ceil(room / cardinality(next_queues)::numeric);
+    end if;
+    deeper := null;
+    for id, token, queue, earlier_deliveries, message, lane, has_passed_some, deeper in
     with wanted as materialized (
       -- This comes first: no message of a paused queue is to be locked.
+      -- As many as fill the room if each has its share. A message that is looked at is locked, so more would be too many.
       select u.name, p.is_async, p.group_commit, p.timeout, p.of_roles
-      from (select distinct n from unnest(_claim.queues) n) u (name)
+      from unnest(next_queues[:ceil(room / share::numeric)]) u (name)
       cross join lateral pgqueue._claim_policy(u.name) p
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.name, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
       from wanted
-      cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, max_count - cardinality(ids),
-                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
+      cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, share,
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held_now) c
       union all
-      select o.id, 0, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
+      select o.id, 0, wanted.name, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
       from wanted
-      cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
-                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
+      cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + share / 10,
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held_now) o
       where is_generous
     ), picked as materialized (
       -- The queues take turns: the first messages of each come before the second ones, and no queue is always first.
-      select c.* from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.* from candidate c order by c.place, random() limit room
     ), stale as (
       delete from pgqueue.message m using picked p
       where _claim.kind = 'task' and m.id = p.id and m.expires_at <= clock_timestamp()
@@ -145,7 +158,7 @@ begin
              else pgqueue._groupable_job(c.submitter, c.group_commit, c.of_roles) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
            l.lane,
-           (select count(*) from candidate) > (select count(*) from picked)
+           (select count(*) from candidate) > (select count(*) from picked), array(select d.name from candidate d where d.place = share)
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
     cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)
@@ -161,13 +174,21 @@ begin
       perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
       where exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = u.name);
     end if;
+    if role_limit is not null then
+      held_now := pgqueue._count_held(held, ids);
+    end if;
+    -- Then the other queues, and what those leave goes to those that have more than their share.
+    next_queues := next_queues[ceil(room / share::numeric) + 1:] || deeper;
+    if next_queues <> '{}' and cardinality(ids) < max_count then
+      continue;
+    end if;
+    next_queues := null;
     -- No message was claimed although some were ready: perhaps all of the chosen ones had expired, and more of them precede
     -- others.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
     -- Or fewer were claimed because of the share of a role.
-    exit when role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
-                                || array(select h.value::bigint from jsonb_each_text(held) h));
+    exit when role_limit <= any (array(select h.value::int from jsonb_each_text(held_now) h));
     -- There is room for more than the messages above the bounds, and the caller may sleep now. So messages that came back below
     -- are looked for at once, unless that takes so long that it has to keep to 2 % of the time.
     bounds := null;
@@ -242,50 +263,3 @@ $$;
 comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb, bigint[]) is
   'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims. A row without a kind: messages wait for limits, and message says after how many seconds to look again';
 grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb, bigint[]) to pgqueue_worker, pgqueue_admin;
-
-create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
-  returns table (id bigint, token bigint, message json, lane pgqueue.lane)
-  language plpgsql volatile security definer
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  waiter pgqueue.message;
-  living_id int;
-begin
-  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
-  if not found then
-    return;
-  end if;
-  -- A job whose transaction is open keeps the number of its worker when that registers again, because its row is locked.
-  living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
-  -- This includes a job that a worker has claimed and not begun: all executors of that worker may be waiting for this one. That
-  -- claim is then void, as if the worker had lost the message: its token is no longer valid.
-  return query
-  with free as (
-    select m.id, m.state from pgqueue.message m
-    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
-      and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
-      and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
-      -- One that waits for its limit goes on waiting: nothing here takes a place for it. One that was claimed has its place.
-      and (m.state = 'claimed' or m.limit_key is null and not exists (select from pgqueue.limit_rule l where l.queue = m.queue))
-      -- A job that runs outside a transaction locks no row.
-      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
-    for update of m skip locked
-  ), claimed as (
-    update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
-        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
-        settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
-                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-        queue_timeout = coalesce(pgqueue._configured_for_queue(m.queue, m.submitter, 'timeout'), pgqueue._configured_for_all('worker_timeout'))::interval
-    from free f
-    where m.id = f.id
-    returning m as job
-  )
-  select j.* from claimed c cross join lateral pgqueue._claimed_job(c.job) j;
-end
-$$;
-comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
-  'Claims a job for which a running job waits, for the worker of the running job, before other messages and also from a worker that has not begun it. The row is that of pgqueue._claimed_job';
-grant execute on function pgqueue._claim_awaited(bigint, bigint, bigint) to pgqueue_worker;

@@ -14,6 +14,9 @@ from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_
 select id, run_for_ms, is_canceled, is_overdue, is_final, xact
 from pgqueue._oversee(%(ids)s, %(tokens)s, %(pids)s, %(least_ms)s, %(grace_ms)s)
 
+-- name: sample_waits
+select waiting, running from pgqueue._sample_waits(%(pids)s)
+
 -- name: stop_run
 select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s, %(xact)s)
 
