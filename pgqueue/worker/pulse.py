@@ -22,7 +22,9 @@ class _Pool:
 def follow_event_loop(consumer: Any) -> None:
     """Let the event loop of Celery's worker mark the pulse of this process; call it for each new connection."""
     _Pool.is_solo = isinstance(consumer.pool, SoloPool)
-    WorkerLink(consumer.connection).follow_pulse()
+    link = WorkerLink(consumer.connection)
+    link.follow_pulse()
+    link.note_blocking_tasks(_Pool.is_solo)
     if consumer.hub is not None:
         # Celery cancels the timer when it loses the connection.
         consumer.hub.call_repeatedly(_ROUND_SECONDS, _go_round)

@@ -15,9 +15,15 @@ select pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 -- name: consume_queue
 select pgqueue._queue_channel(%(queue)s), pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 
--- name: fall_asleep
-select asleep, seconds_to_next_due
-from pgqueue._fall_asleep(%(queues)s::text[]);
+-- name: stand_by
+select asleep, seconds_to_next_due, roles
+from pgqueue._stand_by(%(kinds)s::text[], %(queues)s::text[], %(steady)s::boolean[]);
+
+-- name: relieve
+select relieved from pgqueue._relieve(%(kinds)s::text[], %(queues)s::text[]) r (relieved);
+
+-- name: stand_down
+select pgqueue._stand_down(%(kinds)s::text[], %(queues)s::text[], %(successors)s);
 
 -- name: wake_up
 select pgqueue._wake_up(%(queues)s::text[]);
