@@ -320,6 +320,10 @@ CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], b
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._call_up(kind text, queue text, max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
@@ -1780,6 +1784,9 @@ CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._limited_queues(queues text[]) RETURNS text[]
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1854,6 +1861,9 @@ CREATE FUNCTION pgqueue._lock_with_dependants(ids bigint[]) RETURNS SETOF bigint
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
+
+CREATE FUNCTION pgqueue._lookout_key(kind text, queue text) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
     LANGUAGE sql STABLE
@@ -2061,6 +2071,10 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
+
+CREATE FUNCTION pgqueue._own_advisory_locks() RETURNS TABLE(class integer, objid integer, mode text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._owner_fault(role oid) RETURNS text
     LANGUAGE sql STABLE;
@@ -2314,6 +2328,11 @@ CREATE FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begu
 CREATE FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) RETURNS boolean[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) RETURNS void
     LANGUAGE plpgsql
@@ -2726,6 +2745,15 @@ CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
 
 CREATE FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) RETURNS text
@@ -4693,6 +4721,8 @@ REVOKE ALL ON FUNCTION pgqueue._bound(bounds jsonb, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._call_up(kind text, queue text, max_count integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
@@ -5645,6 +5675,8 @@ REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, i
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._limited_queues(queues text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._link(role oid, ids bigint[], after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
@@ -5671,6 +5703,8 @@ REVOKE ALL ON FUNCTION pgqueue._lock_keys(role oid, keys text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._lock_waiting(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lookout_key(kind text, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
@@ -5806,6 +5840,8 @@ REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._own_advisory_locks() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
 
@@ -5988,6 +6024,10 @@ REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], ha
 
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) FROM PUBLIC;
 
@@ -6281,6 +6321,14 @@ REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) TO pgqueue_worker;

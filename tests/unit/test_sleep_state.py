@@ -170,7 +170,7 @@ def test_who_stands_by_sleeps_at_once_and_holds_no_lock() -> None:
 
     assert state.due_at({TASKS_A}) == math.inf
     assert state.locked == set()
-    assert owed(state, TASKS_A) == Owed(set(), set(), 1, set())
+    assert owed(state, TASKS_A) == Owed(set(), set(), 1)
 
 
 def test_who_is_called_up_polls_and_sleeps_anew_so_that_it_looks_out() -> None:
@@ -208,18 +208,31 @@ def test_who_is_called_up_while_it_backs_off_sleeps_anew_at_once() -> None:
     assert state.end_poll(found(TASKS_A, TASKS_B), 20.0) == {TASKS_A}
 
 
-def test_a_lookout_that_found_a_message_leaves_the_next_to_another() -> None:
+def test_a_lookout_whose_message_takes_long_leaves_the_next_to_another() -> None:
     state = asleep_for(TASKS_A, JOBS_A, looking_out=True)
     state.notify(["a"], 20.0)
     state.end_poll(found(TASKS_A, JOBS_A, queues={"a"}), 20.0)
 
-    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1, {TASKS_A, JOBS_A})
-    state.owe_nothing()
-    state.be_relieved({TASKS_A, JOBS_A}, 20.0)
+    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1)
+    assert 20.0 < state.relief_at <= 20.02
+    assert state.take_tired(is_busy=True) == {TASKS_A, JOBS_A}
+    state.be_relieved({TASKS_A, JOBS_A}, 20.02)
 
+    assert state.relief_at == math.inf
     assert state.locked == set()
     assert state.due_at({TASKS_A, JOBS_A}) == math.inf
-    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1, set())
+    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1)
+
+
+def test_a_lookout_whose_message_was_short_goes_on() -> None:
+    state = asleep_for(TASKS_A, looking_out=True)
+    state.notify(["a"], 20.0)
+    state.end_poll(found(TASKS_A, queues={"a"}), 20.0)
+
+    assert state.take_tired(is_busy=False) == set()
+
+    assert state.relief_at == math.inf
+    assert state.looking_out == {TASKS_A}
 
 
 def test_a_lookout_that_is_relieved_of_jobs_only_keeps_the_lock_for_the_tasks() -> None:
@@ -237,8 +250,7 @@ def test_a_lookout_behind_which_nobody_stands_asks_again_after_a_second() -> Non
     for now in (20.0, 20.5, 21.5):
         state.notify(["a"], now)
         state.end_poll(found(TASKS_A, queues={"a"}), now)
-        tired.append(owed(state, TASKS_A).tired)
-        state.owe_nothing()
+        tired.append(state.take_tired(is_busy=True))
         if tired[-1]:
             state.be_relieved(set(), now)
 
@@ -254,7 +266,7 @@ def test_a_lookout_is_not_relieved_where_it_listens_for_itself_too() -> None:
 
     state.end_poll(found(TASKS_A, JOBS_A, queues={"a"}), 20.0)
 
-    assert state.want({TASKS_A, JOBS_A}, {TASKS_A}).tired == set()
+    assert state.relief_at == math.inf
 
 
 def test_a_full_poll_calls_up_two_others() -> None:

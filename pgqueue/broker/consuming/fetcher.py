@@ -157,13 +157,16 @@ class Fetcher(Generic[ChannelT]):
             self._steady = self._find_steady(wanted, shares)
             self._settle_sleep(self._sleep.want(wanted, self._steady))
             now = time.monotonic()
+            if self._sleep.relief_at <= now:
+                self._be_relieved()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
                 self._begin(now, _Poll(requests, wanted))
             elif flush_at <= now:
                 self._flush()
             else:
-                return min(poll_at, flush_at, now + STALE_SECONDS if len(self._capacity.buffer) else math.inf)
+                stale_at = now + STALE_SECONDS if len(self._capacity.buffer) else math.inf
+                return min(poll_at, flush_at, self._sleep.relief_at, stale_at)
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to do, for at most `timeout` seconds; used outside of an event loop."""
@@ -350,7 +353,10 @@ class Fetcher(Generic[ChannelT]):
         self._sleep.owe_nothing()
         self._stand_down(owed.consumers, owed.successors)
         self._unlock(owed.queues)
-        if tired := owed.tired & self._sleep.looking_out:
+
+    def _be_relieved(self) -> None:
+        """Let others look out, while messages are here."""
+        if tired := self._sleep.take_tired(is_busy=bool(self.held_tags() or process_identity.running_tags())):
             relieved = self.worker_session.sleep_locks.relieve(self, tired)
             self._sleep.be_relieved(relieved, time.monotonic())
 
@@ -366,7 +372,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _leave_sleep(self) -> None:
         """Give back everything: this thread hears nothing for a while."""
-        self._settle_sleep(Owed(self._sleep.locked, self._sleep.looking_out | self._sleep.standing_by, 1, set()))
+        self._settle_sleep(Owed(self._sleep.locked, self._sleep.looking_out | self._sleep.standing_by, 1))
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:
         if unwanted:

@@ -67,9 +67,7 @@ class Signals:
         if is_told:
             self._is_told = False
         called_up = {consumer for consumers in _empty(self._called_up) for consumer in consumers}
-        return Received(
-            notified, {queue for queues in uncovered for queue in queues}, called_up, is_called, is_told
-        )
+        return Received(notified, {queue for queues in uncovered for queue in queues}, called_up, is_called, is_told)
 
 
 def _empty(left: deque[ItemT]) -> list[ItemT]:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: A consumer that stands by and finds messages by its heartbeats alone does not rely on the lookout: twice within this
 #: time, and then for as long.
 _DOUBT_SECONDS = 30.0
+#: A lookout that still has a message after this leaves the next one to another worker. The work of most messages is
+#: shorter, and then calling up another would cost more than it gains: each notification wakes every session that
+#: listens.
+_RELIEF_SECONDS = 0.01
 #: For so long it is believed that nobody stands by.
 _ALONE_SECONDS = 1.0
 
@@ -49,8 +53,6 @@ class Owed(NamedTuple):
     consumers: set[Consumer]
     #: How many other workers are to be called up for each of them, if nobody looks out then.
     successors: int
-    #: The consumers that are to be relieved of the lookout, where another worker stands by.
-    tired: set[Consumer]
 
 
 class SleepState:
@@ -72,6 +74,8 @@ class SleepState:
         self._owed_wake_ups: set[str] = set()
         #: Consumers whose poll was full: more workers are needed.
         self._full: set[Consumer] = set()
+        #: When those that look out and have found messages are to be relieved, if the messages are still here.
+        self.relief_at = math.inf
         self._tired: set[Consumer] = set()
         self._alone_until = -math.inf
         #: Those that were called up and have not slept since.
@@ -134,9 +138,12 @@ class SleepState:
         self._asleep &= wanted
         heard = {queue for _kind, queue in wanted - self.standing_by}
         unfit = (self.looking_out | self.standing_by) - steady
-        return Owed(
-            self._owed_wake_ups | self.locked - heard, self._full | unfit, 2 if self._full else 1, self._tired - unfit
-        )
+        return Owed(self._owed_wake_ups | self.locked - heard, self._full | unfit, 2 if self._full else 1)
+
+    def take_tired(self, *, is_busy: bool) -> set[Consumer]:
+        """Return the consumers that are to be relieved of the lookout; `is_busy`: messages are still here."""
+        tired, self._tired, self.relief_at = self._tired, set(), math.inf
+        return tired & self.looking_out & self._asleep if is_busy else set()
 
     def relies_on_others(self, consumer: Consumer, now: float) -> bool:
         """Whether a consumer may stand by: the lookout has not failed it of late."""
@@ -197,7 +204,7 @@ class SleepState:
 
     def owe_nothing(self) -> None:
         """Record that what is to be given back is being given back."""
-        self._owed_wake_ups, self._full, self._tired = set(), set(), set()
+        self._owed_wake_ups, self._full = set(), set()
 
     def give_back_locks(self, queues: Collection[str]) -> None:
         """Record that locks were given back."""
@@ -224,13 +231,15 @@ class SleepState:
         self._asleep = {c for c in self._asleep if c[1] not in queues or c in self.standing_by}
 
     def _share(self, outcome: Outcome, after: AfterPoll, now: float) -> None:
-        """Leave the next messages to others: several, if more may be ready; one, if not."""
+        """Leave the next messages to others: at once, if more may be ready, and else if these take long."""
         found = {consumer for consumer in outcome.wanted if consumer[1] in outcome.queues}
         self._full |= {c for c in (self.looking_out | self.standing_by) & found if c[0] in outcome.full}
         if after is not AfterPoll.WAKE and now >= self._alone_until:
             # Only where no consumer of the queue hears its notifications for itself.
             alone = {queue for kind, queue in self.heard(outcome.queues) - self.looking_out}
             self._tired |= {c for c in self.looking_out & self._asleep & found if c[1] not in alone}
+            if self._tired:
+                self.relief_at = min(self.relief_at, now + _RELIEF_SECONDS)
 
     def _note_missed(self, outcome: Outcome, now: float) -> None:
         for consumer in {c for c in self.standing_by - self._called_up if c[1] in outcome.queues}:
