@@ -116,10 +116,6 @@ class WorkerLink:
         """Let the thread that drains this connection mark the pulse of the process in each of its rounds."""
         self._transport.on_round(liveness.pulse.beat)
 
-    def note_blocking_tasks(self, is_blocked: bool) -> None:
-        """Record whether tasks run in the thread that drains this connection."""
-        self._transport.note_blocking_tasks(is_blocked)
-
     def poll_now(self) -> None:
         """Poll again now, because there is room."""
         self._transport.wake()

@@ -100,7 +100,6 @@ class Transport(virtual.Transport):
         self._on_control: Callable[[], None] = _do_nothing
         self._on_round: Callable[[], None] = _do_nothing
         self._is_closed = False
-        self._is_blocked_by_tasks = False
 
     # The connection
 
@@ -227,12 +226,6 @@ class Transport(virtual.Transport):
         """Call `callback` in each round of the thread that drains the connection."""
         self._on_round = callback
 
-    def note_blocking_tasks(self, is_blocked: bool) -> None:
-        """Record whether tasks run in the thread that drains this connection."""
-        self._is_blocked_by_tasks = is_blocked
-        if self._fetcher is not None:
-            self._fetcher.is_blocked_by_tasks = is_blocked
-
     def is_heard(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue may be bound there: False if a publish has reached none and none was bound since."""
         fetcher = self._fetcher
@@ -330,7 +323,6 @@ class Transport(virtual.Transport):
             with WorkerSession.registry_lock:
                 worker_session = WorkerSession.of(self.database, self._executors)
                 self._fetcher = Fetcher(worker_session, self.channels, self._control)
-                self._fetcher.is_blocked_by_tasks = self._is_blocked_by_tasks
             # First acks from before a lost connection are sent, then unfinished claims are given back.
             self.acks.flush()
             worker_session.claims.reconcile()

@@ -22,9 +22,7 @@ class _Pool:
 def follow_event_loop(consumer: Any) -> None:
     """Let the event loop of Celery's worker mark the pulse of this process; call it for each new connection."""
     _Pool.is_solo = isinstance(consumer.pool, SoloPool)
-    link = WorkerLink(consumer.connection)
-    link.follow_pulse()
-    link.note_blocking_tasks(_Pool.is_solo)
+    WorkerLink(consumer.connection).follow_pulse()
     if consumer.hub is not None:
         # Celery cancels the timer when it loses the connection.
         consumer.hub.call_repeatedly(_ROUND_SECONDS, _go_round)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from pgqueue.broker.consuming.capacity import FetchRequest
 from pgqueue.broker.consuming.sleep_state import Outcome, Owed, SleepState
 from pgqueue.broker.sleep_locks import Rest
@@ -266,6 +268,23 @@ def test_a_lookout_is_not_relieved_where_it_listens_for_itself_too() -> None:
 
     state.end_poll(found(TASKS_A, JOBS_A, queues={"a"}), 20.0)
 
+    assert state.take_tired(is_busy=True) == set()
+
+
+def test_who_looks_out_while_it_has_messages_is_relieved_as_soon_as_it_sleeps() -> None:
+    state = standing_by_for(TASKS_A)
+    state.call_up([TASKS_A], 20.0)
+    state.end_poll(found(TASKS_A, queues={"a"}), 20.0)
+    assert state.relief_at == math.inf
+
+    state.take_locks({TASKS_A}, 20.01, Rest(True, None, looking_out=frozenset({TASKS_A})))
+    state.end_poll(found(TASKS_A), 20.01)
+
+    assert state.relief_at == pytest.approx(20.02)
+    assert state.take_tired(is_busy=True) == {TASKS_A}
+    # Once for what it has found: where all are busy, nobody is relieved for ever.
+    state.be_relieved({TASKS_A}, 20.02)
+    state.take_locks({TASKS_A}, 20.1, Rest(True, None, looking_out=frozenset({TASKS_A})))
     assert state.relief_at == math.inf
 
 

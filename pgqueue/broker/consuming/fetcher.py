@@ -71,8 +71,6 @@ class Fetcher(Generic[ChannelT]):
         #: How long a poll waits after the one before, while the executors have enough jobs.
         self._pause = AHEAD_SECONDS
         self._fallback_at = 0.0
-        #: Whether a task that is delivered runs in the thread that drains.
-        self.is_blocked_by_tasks = False
         worker_session.join(self)
 
     # Methods for any thread
@@ -145,7 +143,7 @@ class Fetcher(Generic[ChannelT]):
                 self._take(claimed)
             self._hear()
             if self._capacity.has_next():
-                if self.is_blocked_by_tasks:
+                if process_identity.runs_tasks_inline():
                     # Until the task has ended no notification would be read.
                     self._leave_sleep()
                 return time.monotonic()

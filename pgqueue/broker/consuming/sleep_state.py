@@ -142,8 +142,15 @@ class SleepState:
 
     def take_tired(self, *, is_busy: bool) -> set[Consumer]:
         """Return the consumers that are to be relieved of the lookout; `is_busy`: messages are still here."""
-        tired, self._tired, self.relief_at = self._tired, set(), math.inf
-        return tired & self.looking_out & self._asleep if is_busy else set()
+        self.relief_at = math.inf
+        if not is_busy:
+            self._tired.clear()
+        # Only where no consumer of the queue hears its notifications for itself.
+        queues = {queue for _kind, queue in self._tired}
+        unheard = queues - {queue for _kind, queue in self.heard(queues) - self.looking_out}
+        tired = {consumer for consumer in self._tired & self.looking_out & self._asleep if consumer[1] in unheard}
+        self._tired -= tired
+        return tired
 
     def relies_on_others(self, consumer: Consumer, now: float) -> bool:
         """Whether a consumer may stand by: the lookout has not failed it of late."""
@@ -177,7 +184,7 @@ class SleepState:
         if outcome.queues:
             self._hot = outcome.queues
             after = self._schedule.found_some(now, bool(outcome.full), bool(awake))
-            self._share(outcome, after, now)
+            self._share(outcome, now)
         else:
             is_hot = any(queue in self._hot for _kind, queue in awake)
             after = self._schedule.found_nothing(now, bool(awake), is_hot)
@@ -200,6 +207,7 @@ class SleepState:
         self.locked = self.locked.union(queues) if rest.is_asleep else self.locked.difference(queues)
         self._wake(queues)
         self._asleep |= rest.standing_by
+        self._plan_relief(now)
         self._schedule.fell_asleep(now, rest.is_asleep, rest.seconds_to_next_due, must_verify=bool(queues))
 
     def owe_nothing(self) -> None:
@@ -230,16 +238,17 @@ class SleepState:
     def _wake(self, queues: Collection[str]) -> None:
         self._asleep = {c for c in self._asleep if c[1] not in queues or c in self.standing_by}
 
-    def _share(self, outcome: Outcome, after: AfterPoll, now: float) -> None:
+    def _share(self, outcome: Outcome, now: float) -> None:
         """Leave the next messages to others: at once, if more may be ready, and else if these take long."""
         found = {consumer for consumer in outcome.wanted if consumer[1] in outcome.queues}
         self._full |= {c for c in (self.looking_out | self.standing_by) & found if c[0] in outcome.full}
-        if after is not AfterPoll.WAKE and now >= self._alone_until:
-            # Only where no consumer of the queue hears its notifications for itself.
-            alone = {queue for kind, queue in self.heard(outcome.queues) - self.looking_out}
-            self._tired |= {c for c in self.looking_out & self._asleep & found if c[1] not in alone}
-            if self._tired:
-                self.relief_at = min(self.relief_at, now + _RELIEF_SECONDS)
+        if now >= self._alone_until:
+            self._tired |= found
+            self._plan_relief(now)
+
+    def _plan_relief(self, now: float) -> None:
+        if not self._tired.isdisjoint(self.looking_out):
+            self.relief_at = min(self.relief_at, now + _RELIEF_SECONDS)
 
     def _note_missed(self, outcome: Outcome, now: float) -> None:
         for consumer in {c for c in self.standing_by - self._called_up if c[1] in outcome.queues}:
