@@ -320,10 +320,6 @@ CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], b
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._call_up(kind text, queue text, max_count integer) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
@@ -1749,6 +1745,14 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._leader_key(kind text, queue text) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._leave_fleet(host text, instance uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1861,9 +1865,6 @@ CREATE FUNCTION pgqueue._lock_with_dependants(ids bigint[]) RETURNS SETOF bigint
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
-
-CREATE FUNCTION pgqueue._lookout_key(kind text, queue text) RETURNS integer
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
     LANGUAGE sql STABLE
@@ -2116,6 +2117,10 @@ CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._promote_followers(kind text, queue text, max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._prune_history() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2329,11 +2334,6 @@ CREATE FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) RETURNS 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) RETURNS boolean[]
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off';
-
 CREATE FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2349,6 +2349,11 @@ CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) RETURNS boolean[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) RETURNS void
     LANGUAGE plpgsql
@@ -2747,15 +2752,6 @@ CREATE FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns j
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off';
-
-CREATE FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2780,6 +2776,10 @@ CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::
 
 CREATE FUNCTION pgqueue._step_digest(seal_key text, step jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) RETURNS pgqueue.job_options
@@ -4721,8 +4721,6 @@ REVOKE ALL ON FUNCTION pgqueue._bound(bounds jsonb, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._call_up(kind text, queue text, max_count integer) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
@@ -5662,6 +5660,12 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._leader_key(kind text, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) TO pgqueue_worker;
 
@@ -5703,8 +5707,6 @@ REVOKE ALL ON FUNCTION pgqueue._lock_keys(role oid, keys text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._lock_waiting(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_with_dependants(ids bigint[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._lookout_key(kind text, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
@@ -5873,6 +5875,8 @@ GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._promote_followers(kind text, queue text, max_count integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._prune_history() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
@@ -6025,10 +6029,6 @@ REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], ha
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._relieve(kinds text[], queues text[], OUT relieved boolean[]) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
@@ -6036,6 +6036,10 @@ REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -6322,14 +6326,6 @@ GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._stand_by(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_admin;
-
-REVOKE ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._stand_down(kinds text[], queues text[], successors integer) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) TO pgqueue_worker;
 
@@ -6354,6 +6350,10 @@ REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT st
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._step_digest(seal_key text, step jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) FROM PUBLIC;
 

@@ -1,6 +1,6 @@
 """The sleep locks of a worker: while it holds one for a queue, publishers notify it (decision 4).
 
-A worker that stands by holds none. Another one looks out for it and calls it up (decision 32).
+A follower holds none: its leader is notified, and another worker promotes it when it is needed (decision 32).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Consumer: TypeAlias = tuple[str, str]
 
 MemberT = TypeVar("MemberT")
-_LOOKOUT, _STANDBY = "lookout", "standby"
+_LEADER, _FOLLOWER = "leader", "follower"
 
 
 class Rest(NamedTuple):
@@ -28,10 +28,10 @@ class Rest(NamedTuple):
     is_asleep: bool
     #: When the next delayed message is due; None: there is none.
     seconds_to_next_due: float | None
-    #: For which it looks out, so that others may stand by.
-    looking_out: frozenset[Consumer] = frozenset()
-    #: For which it stands by: nothing is notified to it there until it is called up.
-    standing_by: frozenset[Consumer] = frozenset()
+    #: The consumers that are leaders, so that others may be followers.
+    leading: frozenset[Consumer] = frozenset()
+    #: The consumers that are followers: nothing is notified to them until they are promoted.
+    following: frozenset[Consumer] = frozenset()
 
 
 class SleepLocks(Generic[MemberT]):
@@ -56,16 +56,16 @@ class SleepLocks(Generic[MemberT]):
         ordered = sorted(consumers)
         with self._connection.lock:
             [(is_asleep, seconds, roles)] = self._connection.fetch(
-                "stand_by", **_arrays(ordered), steady=[consumer in steady for consumer in ordered]
+                "lead_or_follow", **_arrays(ordered), steady=[consumer in steady for consumer in ordered]
             )
             role_of = dict(zip(ordered, roles or (), strict=True))
-            looking_out = frozenset(c for c, role in role_of.items() if role == _LOOKOUT)
-            standing_by = frozenset(c for c, role in role_of.items() if role == _STANDBY)
-            self._roles[member] = self._roles_of(member) | looking_out | standing_by
+            leading = frozenset(c for c, role in role_of.items() if role == _LEADER)
+            following = frozenset(c for c, role in role_of.items() if role == _FOLLOWER)
+            self._roles[member] = self._roles_of(member) | leading | following
             if is_asleep:
-                heard = {queue for _kind, queue in role_of.keys() - standing_by}
+                heard = {queue for _kind, queue in role_of.keys() - following}
                 self._heard[member] = self._heard_by(member).union(heard)
-            return Rest(is_asleep, seconds, looking_out, standing_by)
+            return Rest(is_asleep, seconds, leading, following)
 
     def give_back(self, member: MemberT, queues: Collection[str]) -> None:
         """Give back the sleep locks that a member holds; those that another member holds as well stay.
@@ -80,8 +80,8 @@ class SleepLocks(Generic[MemberT]):
             if freed:
                 self._connection.fetch("wake_up", queues=list(freed))
 
-    def stand_down(self, member: MemberT, consumers: Collection[Consumer], successors: int) -> None:
-        """Look out or stand by no more, and call up others if nobody looks out then.
+    def step_down(self, member: MemberT, consumers: Collection[Consumer], successors: int) -> None:
+        """Make consumers neither leaders nor followers, and promote so many other followers if there is no leader then.
 
         Raises:
             psycopg.Error: the server could not be reached.
@@ -91,13 +91,13 @@ class SleepLocks(Generic[MemberT]):
             self._roles[member] = self._roles_of(member).difference(consumers)
             freed = freed.difference(*self._roles.values())
             if freed:
-                self._connection.fetch("stand_down", **_arrays(sorted(freed)), successors=successors)
+                self._connection.fetch("step_down", **_arrays(sorted(freed)), successors=successors)
 
-    def relieve(self, member: MemberT, consumers: Collection[Consumer]) -> set[Consumer]:
-        """Let the next of those that stand by look out in place of a member.
+    def replace_leader(self, member: MemberT, consumers: Collection[Consumer]) -> set[Consumer]:
+        """Let the next followers take the place of leaders of a member.
 
         Returns:
-            Where one does. The member stands by there, and has no sleep lock of a queue of which all were relieved.
+            Those that were replaced, and are followers now. The member has no sleep lock of a queue of which all were.
 
         Raises:
             psycopg.Error: the server could not be reached.
@@ -107,12 +107,12 @@ class SleepLocks(Generic[MemberT]):
             asked = sorted(consumer for consumer in consumers if consumer[1] not in shared)
             if not asked:
                 return set()
-            [(answers,)] = self._connection.fetch("relieve", **_arrays(asked))
-            relieved = {consumer for consumer, is_relieved in zip(asked, answers, strict=True) if is_relieved}
-            kept = {queue for _kind, queue in set(asked) - relieved}
-            left = {queue for _kind, queue in relieved} - kept
+            [(answers,)] = self._connection.fetch("replace_leader", **_arrays(asked))
+            replaced = {consumer for consumer, is_replaced in zip(asked, answers, strict=True) if is_replaced}
+            kept = {queue for _kind, queue in set(asked) - replaced}
+            left = {queue for _kind, queue in replaced} - kept
             self._heard[member] = self._heard_by(member).difference(left)
-            return relieved
+            return replaced
 
     def forget(self, member: MemberT) -> None:
         """Drop what a member holds. Asks nothing of the server."""

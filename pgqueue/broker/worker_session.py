@@ -49,8 +49,8 @@ class Member(Protocol):
     def sleep_again(self, queues: Collection[str]) -> None:
         """Receive that the session that held the sleep locks of these queues for all has woken up or gone."""
 
-    def call_up(self, consumers: Collection[Consumer]) -> None:
-        """Receive that the worker that looked out for these consumers has work or is gone."""
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Receive that there may be no leader for these consumers, which are followers."""
 
     def lose(self) -> None:
         """Receive that the worker session is lost."""
@@ -251,9 +251,9 @@ class WorkerSession:
         elif notify.channel == self._control_channel:
             # Any role that can connect can notify: a payload makes the members look at most.
             kind, _, channel = notify.payload.partition(" ")
-            if called_up := [(kind, queue) for queue in self.queues.of_channel(channel)]:
+            if promoted := [(kind, queue) for queue in self.queues.of_channel(channel)]:
                 for member in self._members:
-                    member.call_up(called_up)
+                    member.promote(promoted)
             else:
                 self.tell_members()
         elif queues := self.queues.of_channel(notify.channel):

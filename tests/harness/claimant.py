@@ -373,25 +373,27 @@ class Claimant:
         """Give the sleepers' locks back."""
         self.presence.execute("select pgqueue._wake_up(%s)", [list(queues or ["default"])])
 
-    def stand_by(self, *queues: str, kind: str = "task", steady: bool = True) -> list[str]:
-        """Sleep for messages of a kind; return the role for each queue: lookout, standby or listener. [] if awake."""
+    def lead_or_follow(self, *queues: str, kind: str = "task", steady: bool = True) -> list[str]:
+        """Sleep for messages of a kind; return the role for each queue: leader, follower or listener. [] if awake."""
         names = list(queues or ["default"])
         row = self.presence.execute(
-            "select asleep, roles from pgqueue._stand_by(%s, %s, %s)",
+            "select asleep, roles from pgqueue._lead_or_follow(%s, %s, %s)",
             [[kind] * len(names), names, [steady] * len(names)],
         ).fetchone()
         assert row is not None
         return row[1] if row[0] else []
 
-    def relieve(self, queue: str = "default", kind: str = "task") -> bool:
-        """Let the next of those that stand by look out; return whether there was one."""
+    def replace_leader(self, queue: str = "default", kind: str = "task") -> bool:
+        """Let the next follower lead; return whether there was one."""
         return bool(
-            _value(self.presence, "select relieved[1] from pgqueue._relieve(%s, %s) r (relieved)", [kind], [queue])
+            _value(
+                self.presence, "select replaced[1] from pgqueue._replace_leader(%s, %s) r (replaced)", [kind], [queue]
+            )
         )
 
-    def stand_down(self, queue: str = "default", kind: str = "task", successors: int = 1) -> None:
-        """Look out or stand by no more."""
-        self.presence.execute("select pgqueue._stand_down(%s, %s, %s)", [[kind], [queue], successors])
+    def step_down(self, queue: str = "default", kind: str = "task", successors: int = 1) -> None:
+        """Be neither leader nor follower."""
+        self.presence.execute("select pgqueue._step_down(%s, %s, %s)", [[kind], [queue], successors])
 
     def unregister(self, begun: Sequence[Claim] = ()) -> None:
         """End in good order; some tasks were begun."""

@@ -65,7 +65,7 @@ class Fetcher(Generic[ChannelT]):
         self._on_control = on_control
         self._sleep = SleepState()
         self._signals = Signals()
-        #: The consumers that may stand by.
+        #: The consumers that may be leaders and followers.
         self._steady: set[Consumer] = set()
         self._found_at = self._polled_at = -math.inf
         #: How long a poll waits after the one before, while the executors have enough jobs.
@@ -87,10 +87,10 @@ class Fetcher(Generic[ChannelT]):
             self._signals.uncover(queues)
             self.waker.wake()
 
-    def call_up(self, consumers: Collection[Consumer]) -> None:
-        """Record that the worker that looked out for these consumers has work or is gone."""
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Record that there may be no leader for these consumers."""
         if self._capacity.consume([queue for _kind, queue in consumers]):
-            self._signals.call_up(consumers)
+            self._signals.promote(consumers)
             self.waker.wake()
 
     def lose(self) -> None:
@@ -155,8 +155,8 @@ class Fetcher(Generic[ChannelT]):
             self._steady = self._find_steady(wanted, shares)
             self._settle_sleep(self._sleep.want(wanted, self._steady))
             now = time.monotonic()
-            if self._sleep.relief_at <= now:
-                self._be_relieved()
+            if self._sleep.replace_at <= now:
+                self._be_replaced()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
                 self._begin(now, _Poll(requests, wanted))
@@ -164,7 +164,7 @@ class Fetcher(Generic[ChannelT]):
                 self._flush()
             else:
                 stale_at = now + STALE_SECONDS if len(self._capacity.buffer) else math.inf
-                return min(poll_at, flush_at, self._sleep.relief_at, stale_at)
+                return min(poll_at, flush_at, self._sleep.replace_at, stale_at)
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to do, for at most `timeout` seconds; used outside of an event loop."""
@@ -194,7 +194,7 @@ class Fetcher(Generic[ChannelT]):
         """Give back the buffer of a queue that no channel consumes any more, and stop sleeping for it."""
         self._give_back(self._capacity.buffer.take(Source(kind, queue)))
         left = {(kind, queue)} if self._capacity.consume([queue]) else {("task", queue), ("job", queue)}
-        self._stand_down(left & (self._sleep.looking_out | self._sleep.standing_by), successors=1)
+        self._step_down(left & (self._sleep.leading | self._sleep.following), successors=1)
         if not self._capacity.consume([queue]):
             self._unlock(self._sleep.locked & {queue})
 
@@ -249,8 +249,8 @@ class Fetcher(Generic[ChannelT]):
             self._sleep.notify(queues, now)
         if received.is_called:
             self._sleep.call(now)
-        if received.called_up:
-            self._sleep.call_up(received.called_up, now)
+        if received.promoted:
+            self._sleep.promote(received.promoted, now)
         if received.uncovered and (uncovered := self._sleep.heard(received.uncovered)):
             self._lock(uncovered)
         if received.is_told:
@@ -343,25 +343,26 @@ class Fetcher(Generic[ChannelT]):
         return {c for c in wanted if not shares[c[0]] and self._sleep.relies_on_others(c, now)}
 
     def _lock(self, consumers: set[Consumer]) -> None:
-        """Take sleep locks or stand by, and ask when the next delayed message is due."""
+        """Sleep as leaders, followers or listeners, and ask when the next delayed message is due."""
         rest = self.worker_session.sleep_locks.take(self, consumers, consumers & self._steady)
         self._sleep.take_locks(consumers, time.monotonic(), rest)
 
     def _settle_sleep(self, owed: Owed) -> None:
         self._sleep.owe_nothing()
-        self._stand_down(owed.consumers, owed.successors)
+        self._step_down(owed.consumers, owed.successors)
         self._unlock(owed.queues)
 
-    def _be_relieved(self) -> None:
-        """Let others look out, while messages are here."""
-        if tired := self._sleep.take_tired(is_busy=bool(self.held_tags() or process_identity.running_tags())):
-            relieved = self.worker_session.sleep_locks.relieve(self, tired)
-            self._sleep.be_relieved(relieved, time.monotonic())
+    def _be_replaced(self) -> None:
+        """Let followers take the place of leaders that have messages."""
+        is_busy = bool(self.held_tags() or process_identity.running_tags())
+        if leaders := self._sleep.take_replaceable(is_busy=is_busy):
+            replaced = self.worker_session.sleep_locks.replace_leader(self, leaders)
+            self._sleep.be_replaced(replaced, time.monotonic())
 
-    def _stand_down(self, consumers: set[Consumer], successors: int) -> None:
+    def _step_down(self, consumers: set[Consumer], successors: int) -> None:
         if consumers:
-            self.worker_session.sleep_locks.stand_down(self, consumers, successors)
-            self._sleep.stand_down(consumers)
+            self.worker_session.sleep_locks.step_down(self, consumers, successors)
+            self._sleep.step_down(consumers)
 
     def _unlock(self, queues: set[str]) -> None:
         if queues:
@@ -370,7 +371,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _leave_sleep(self) -> None:
         """Give back everything: this thread hears nothing for a while."""
-        self._settle_sleep(Owed(self._sleep.locked, self._sleep.looking_out | self._sleep.standing_by, 1))
+        self._settle_sleep(Owed(self._sleep.locked, self._sleep.leading | self._sleep.following, 1))
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:
         if unwanted:

@@ -81,8 +81,8 @@ class PollSchedule:
         """Poll soon: other workers were notified of a queue for which this consumer is awake."""
         self._poll_at = min(self._poll_at, now + _BACKOFF_FROM)
 
-    def call_up(self, now: float) -> None:
-        """Poll now, and do not back off: perhaps nobody looks out."""
+    def promote(self, now: float) -> None:
+        """Poll now, and do not back off: there may be no leader."""
         self._poll_at = min(self._poll_at, now)
         self._back_off_until = -math.inf
 

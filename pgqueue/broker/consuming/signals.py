@@ -20,8 +20,8 @@ class Received(NamedTuple):
     notified: list[Collection[str]]
     #: The queues whose sleep lock no session holds for this worker any more.
     uncovered: set[str]
-    #: The consumers that are called up from standing by.
-    called_up: set[Consumer]
+    #: The followers that are promoted.
+    promoted: set[Consumer]
     #: Whether there is new room or a new queue.
     is_called: bool
     #: Whether the worker may have a request to handle.
@@ -35,7 +35,7 @@ class Signals:
         # A deque can be filled and emptied at the same time by different threads.
         self._notified: deque[Collection[str]] = deque()
         self._uncovered: deque[Collection[str]] = deque()
-        self._called_up: deque[Collection[Consumer]] = deque()
+        self._promoted: deque[Collection[Consumer]] = deque()
         self._is_called = self._is_told = False
 
     def notify(self, queues: Collection[str]) -> None:
@@ -46,9 +46,9 @@ class Signals:
         """Signal that no session holds the sleep locks of these queues for this worker any more."""
         self._uncovered.append(queues)
 
-    def call_up(self, consumers: Collection[Consumer]) -> None:
-        """Signal that the worker that looked out for these consumers has work or is gone."""
-        self._called_up.append(consumers)
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Signal that there may be no leader for these consumers."""
+        self._promoted.append(consumers)
 
     def call(self) -> None:
         """Signal that there is new room or a new queue."""
@@ -66,8 +66,8 @@ class Signals:
             self._is_called = False
         if is_told:
             self._is_told = False
-        called_up = {consumer for consumers in _empty(self._called_up) for consumer in consumers}
-        return Received(notified, {queue for queues in uncovered for queue in queues}, called_up, is_called, is_told)
+        promoted = {consumer for consumers in _empty(self._promoted) for consumer in consumers}
+        return Received(notified, {queue for queues in uncovered for queue in queues}, promoted, is_called, is_told)
 
 
 def _empty(left: deque[ItemT]) -> list[ItemT]:

@@ -2,7 +2,7 @@
 
 A fetcher that holds the sleep lock of a queue is notified when messages are published to it. A consumer, which is a
 queue and a kind of message, is asleep when the lock is held and a poll since then has left nothing for it, or when it
-stands by: then another worker is on the lookout, and calls this one up (decision 32).
+follows: then another worker is the leader, which hears the notifications, and promotes this one (decision 32).
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
     from ..sleep_locks import Consumer, Rest
 
-#: A consumer that stands by and finds messages by its heartbeats alone does not rely on the lookout: twice within this
-#: time, and then for as long.
+#: A follower whose heartbeat finds messages twice within this time does not rely on the leader for as long.
 _DOUBT_SECONDS = 30.0
-#: A lookout that still has a message after this leaves the next one to another worker. The work of most messages is
-#: shorter, and then calling up another would cost more than it gains: each notification wakes every session that
+#: A leader that still has a message after this leaves the next one to another worker. The work of most messages is
+#: shorter, and then to promote a follower would cost more than it gains: a notification wakes every session that
 #: listens.
-_RELIEF_SECONDS = 0.01
-#: For so long it is believed that nobody stands by.
+_REPLACE_SECONDS = 0.01
+#: A leader without followers does not ask for them again for so long.
 _ALONE_SECONDS = 1.0
 
 
@@ -49,9 +48,9 @@ class Owed(NamedTuple):
 
     #: The queues whose sleep locks are to be given back.
     queues: set[str]
-    #: The consumers that are to stand by or look out no more.
+    #: The consumers that are to be leaders or followers no longer.
     consumers: set[Consumer]
-    #: How many other workers are to be called up for each of them, if nobody looks out then.
+    #: How many followers are to be promoted for each of them, if there is no leader then.
     successors: int
 
 
@@ -61,10 +60,10 @@ class SleepState:
     def __init__(self) -> None:
         #: The queues whose sleep locks are held.
         self.locked: set[str] = set()
-        #: Where this worker looks out for others, asleep or awake.
-        self.looking_out: set[Consumer] = set()
-        #: Where this worker relies on another one.
-        self.standing_by: set[Consumer] = set()
+        #: The consumers that are leaders, asleep or awake.
+        self.leading: set[Consumer] = set()
+        #: The consumers that are followers.
+        self.following: set[Consumer] = set()
         self._schedule = PollSchedule()
         self._wanted: set[Consumer] = set()
         self._asleep: set[Consumer] = set()
@@ -74,13 +73,13 @@ class SleepState:
         self._owed_wake_ups: set[str] = set()
         #: Consumers whose poll was full: more workers are needed.
         self._full: set[Consumer] = set()
-        #: When those that look out and have found messages are to be relieved, if the messages are still here.
-        self.relief_at = math.inf
-        self._tired: set[Consumer] = set()
+        #: When leaders that have found messages are to be replaced, if the messages are still here.
+        self.replace_at = math.inf
+        self._replaceable: set[Consumer] = set()
         self._alone_until = -math.inf
-        #: Those that were called up and have not slept since.
-        self._called_up: set[Consumer] = set()
-        #: When a heartbeat alone found messages for one that stood by, and until when it does not rely on the lookout.
+        #: Followers that were promoted and have not slept since.
+        self._promoted: set[Consumer] = set()
+        #: When a heartbeat alone found messages for a follower, and until when that does not rely on the leader.
         self._missed_at: dict[Consumer, float] = {}
         self._doubts_until: dict[Consumer, float] = {}
         self._notified_of: set[str] = set()
@@ -95,13 +94,13 @@ class SleepState:
             self._schedule.notify()
             self._notified_of.update(queues)
 
-    def call_up(self, consumers: Collection[Consumer], now: float) -> None:
-        """Record that the worker that looked out has work, or is gone: poll, and then look out if nobody does."""
-        called_up = self.standing_by.intersection(consumers)
-        if called_up:
-            self._called_up |= called_up
-            self._asleep -= called_up
-            self._schedule.call_up(now)
+    def promote(self, consumers: Collection[Consumer], now: float) -> None:
+        """Record that there may be no leader for these consumers: poll, and then sleep as the leader."""
+        promoted = self.following.intersection(consumers)
+        if promoted:
+            self._promoted |= promoted
+            self._asleep -= promoted
+            self._schedule.promote(now)
 
     def call(self, now: float) -> None:
         """Record that there is new room or a new queue."""
@@ -133,32 +132,32 @@ class SleepState:
         return self._schedule.waits_for_limit
 
     def want(self, wanted: set[Consumer], steady: set[Consumer]) -> Owed:
-        """Record which consumers want messages now, and which of them can take any; return what is to be given back."""
+        """Record what is wanted now, and which of that can take any message; return what is to be given back."""
         self._wanted = wanted
         self._asleep &= wanted
-        heard = {queue for _kind, queue in wanted - self.standing_by}
-        unfit = (self.looking_out | self.standing_by) - steady
+        heard = {queue for _kind, queue in wanted - self.following}
+        unfit = (self.leading | self.following) - steady
         return Owed(self._owed_wake_ups | self.locked - heard, self._full | unfit, 2 if self._full else 1)
 
-    def take_tired(self, *, is_busy: bool) -> set[Consumer]:
-        """Return the consumers that are to be relieved of the lookout; `is_busy`: messages are still here."""
-        self.relief_at = math.inf
+    def take_replaceable(self, *, is_busy: bool) -> set[Consumer]:
+        """Return the leaders that are to be replaced; `is_busy`: messages are still here."""
+        self.replace_at = math.inf
         if not is_busy:
-            self._tired.clear()
+            self._replaceable.clear()
         # Only where no consumer of the queue hears its notifications for itself.
-        queues = {queue for _kind, queue in self._tired}
-        unheard = queues - {queue for _kind, queue in self.heard(queues) - self.looking_out}
-        tired = {consumer for consumer in self._tired & self.looking_out & self._asleep if consumer[1] in unheard}
-        self._tired -= tired
-        return tired
+        queues = {queue for _kind, queue in self._replaceable}
+        unheard = queues - {queue for _kind, queue in self.heard(queues) - self.leading}
+        leaders = {consumer for consumer in self._replaceable & self.leading & self._asleep if consumer[1] in unheard}
+        self._replaceable -= leaders
+        return leaders
 
     def relies_on_others(self, consumer: Consumer, now: float) -> bool:
-        """Whether a consumer may stand by: the lookout has not failed it of late."""
+        """Whether a consumer may be a follower: the leader has not failed it of late."""
         return self._doubts_until.get(consumer, -math.inf) <= now
 
     def heard(self, queues: Collection[str]) -> set[Consumer]:
         """Return the consumers of these queues that sleep by a sleep lock."""
-        return {(kind, queue) for kind, queue in self._wanted - self.standing_by if queue in self.locked & set(queues)}
+        return {(kind, queue) for kind, queue in self._wanted - self.following if queue in self.locked & set(queues)}
 
     def due_at(self, wanted: set[Consumer]) -> float:
         """Return when the next poll for them is due; math.inf: not before a signal."""
@@ -176,8 +175,8 @@ class SleepState:
         unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
         self._asleep = {
             (kind, queue)
-            for kind, queue in outcome.wanted - self._called_up
-            if (queue in self.locked or (kind, queue) in self.standing_by)
+            for kind, queue in outcome.wanted - self._promoted
+            if (queue in self.locked or (kind, queue) in self.following)
             and (kind not in outcome.full or (kind, queue) in unheard)
         }
         awake = outcome.wanted - self._asleep
@@ -188,8 +187,8 @@ class SleepState:
         else:
             is_hot = any(queue in self._hot for _kind, queue in awake)
             after = self._schedule.found_nothing(now, bool(awake), is_hot)
-            if after is AfterPoll.WAKE and self._called_up:
-                self._schedule.call_up(now)
+            if after is AfterPoll.WAKE and self._promoted:
+                self._schedule.promote(now)
         if after is AfterPoll.WAKE:
             self._owed_wake_ups = self.locked & (self._notified_of | outcome.queues)
         self._notified_of.clear()
@@ -200,14 +199,14 @@ class SleepState:
 
     def take_locks(self, consumers: set[Consumer], now: float, rest: Rest) -> None:
         """Record how the consumers sleep that asked for it."""
-        self._called_up -= consumers
-        self.standing_by = self.standing_by.difference(consumers).union(rest.standing_by)
-        self.looking_out = self.looking_out.difference(consumers).union(rest.looking_out)
-        queues = {queue for _kind, queue in consumers - self.standing_by}
+        self._promoted -= consumers
+        self.following = self.following.difference(consumers).union(rest.following)
+        self.leading = self.leading.difference(consumers).union(rest.leading)
+        queues = {queue for _kind, queue in consumers - self.following}
         self.locked = self.locked.union(queues) if rest.is_asleep else self.locked.difference(queues)
         self._wake(queues)
-        self._asleep |= rest.standing_by
-        self._plan_relief(now)
+        self._asleep |= rest.following
+        self._plan_replacement(now)
         self._schedule.fell_asleep(now, rest.is_asleep, rest.seconds_to_next_due, must_verify=bool(queues))
 
     def owe_nothing(self) -> None:
@@ -219,41 +218,41 @@ class SleepState:
         self.locked = self.locked.difference(queues)
         self._wake(queues)
 
-    def stand_down(self, consumers: set[Consumer]) -> None:
-        """Record that these consumers look out or stand by no more."""
-        self._asleep -= self.standing_by & consumers
-        self._called_up -= consumers
-        self.standing_by -= consumers
-        self.looking_out -= consumers
+    def step_down(self, consumers: set[Consumer]) -> None:
+        """Record that these consumers are leaders or followers no longer."""
+        self._asleep -= self.following & consumers
+        self._promoted -= consumers
+        self.following -= consumers
+        self.leading -= consumers
 
-    def be_relieved(self, relieved: set[Consumer], now: float) -> None:
-        """Record which consumers stand by now instead of looking out."""
-        if not relieved:
+    def be_replaced(self, replaced: set[Consumer], now: float) -> None:
+        """Record which leaders are followers now."""
+        if not replaced:
             self._alone_until = now + _ALONE_SECONDS
-        self.looking_out -= relieved
-        self.standing_by |= relieved
-        self._asleep |= relieved
-        self.locked -= {queue for _kind, queue in relieved} - {queue for _kind, queue in self.looking_out}
+        self.leading -= replaced
+        self.following |= replaced
+        self._asleep |= replaced
+        self.locked -= {queue for _kind, queue in replaced} - {queue for _kind, queue in self.leading}
 
     def _wake(self, queues: Collection[str]) -> None:
-        self._asleep = {c for c in self._asleep if c[1] not in queues or c in self.standing_by}
+        self._asleep = {c for c in self._asleep if c[1] not in queues or c in self.following}
 
     def _share(self, outcome: Outcome, now: float) -> None:
         """Leave the next messages to others: at once, if more may be ready, and else if these take long."""
         found = {consumer for consumer in outcome.wanted if consumer[1] in outcome.queues}
-        self._full |= {c for c in (self.looking_out | self.standing_by) & found if c[0] in outcome.full}
+        self._full |= {c for c in (self.leading | self.following) & found if c[0] in outcome.full}
         if now >= self._alone_until:
-            self._tired |= found
-            self._plan_relief(now)
+            self._replaceable |= found
+            self._plan_replacement(now)
 
-    def _plan_relief(self, now: float) -> None:
-        if not self._tired.isdisjoint(self.looking_out):
-            self.relief_at = min(self.relief_at, now + _RELIEF_SECONDS)
+    def _plan_replacement(self, now: float) -> None:
+        if not self._replaceable.isdisjoint(self.leading):
+            self.replace_at = min(self.replace_at, now + _REPLACE_SECONDS)
 
     def _note_missed(self, outcome: Outcome, now: float) -> None:
-        for consumer in {c for c in self.standing_by - self._called_up if c[1] in outcome.queues}:
+        for consumer in {c for c in self.following - self._promoted if c[1] in outcome.queues}:
             if now - self._missed_at.get(consumer, -math.inf) < _DOUBT_SECONDS:
                 self._doubts_until[consumer] = now + _DOUBT_SECONDS
             self._missed_at[consumer] = now
-            # Nobody may look out any more.
-            self._called_up.add(consumer)
+            # There may be no leader.
+            self._promoted.add(consumer)

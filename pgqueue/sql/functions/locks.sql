@@ -7,7 +7,7 @@ begin atomic
   -- The number is 'pgq' and a digit: the first key of pgqueue's advisory locks.
   select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
     when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207
-    when 'lookout' then 1886417208 when 'standby' then 1886417209 end;
+    when 'leader' then 1886417208 when 'follower' then 1886417209 end;
 end;
 comment on function pgqueue._lock_class(text) is
   'The first key of an advisory lock, by its class: liveness of workers, wake-ups (four classes), upkeep, results (two classes)';

@@ -87,7 +87,7 @@ begin
     reclaimed := reclaimed + 1;
   end loop;
   -- The session may have covered other idle workers, and can no longer notify them.
-  perform pgqueue._hand_over(q), pgqueue._call_up('task', q, 1), pgqueue._call_up('job', q, 1)
+  perform pgqueue._hand_over(q), pgqueue._promote_followers('task', q, 1), pgqueue._promote_followers('job', q, 1)
   from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
   with gone as (
     delete from pgqueue.worker w

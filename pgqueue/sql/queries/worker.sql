@@ -15,15 +15,15 @@ select pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 -- name: consume_queue
 select pgqueue._queue_channel(%(queue)s), pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 
--- name: stand_by
+-- name: lead_or_follow
 select asleep, seconds_to_next_due, roles
-from pgqueue._stand_by(%(kinds)s::text[], %(queues)s::text[], %(steady)s::boolean[]);
+from pgqueue._lead_or_follow(%(kinds)s::text[], %(queues)s::text[], %(steady)s::boolean[]);
 
--- name: relieve
-select relieved from pgqueue._relieve(%(kinds)s::text[], %(queues)s::text[]) r (relieved);
+-- name: replace_leader
+select replaced from pgqueue._replace_leader(%(kinds)s::text[], %(queues)s::text[]) r (replaced);
 
--- name: stand_down
-select pgqueue._stand_down(%(kinds)s::text[], %(queues)s::text[], %(successors)s);
+-- name: step_down
+select pgqueue._step_down(%(kinds)s::text[], %(queues)s::text[], %(successors)s);
 
 -- name: wake_up
 select pgqueue._wake_up(%(queues)s::text[]);

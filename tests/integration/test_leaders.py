@@ -23,11 +23,11 @@ pytestmark = pytest.mark.slow
 
 StartWorker = Callable[..., Worker]
 
-_LOOKOUT = """
-  select l.pid from pgqueue._advisory_locks(pgqueue._lock_class('lookout')) l
-  where l.objid = pgqueue._lookout_key(%s, %s)"""
+_LEADER = """
+  select l.pid from pgqueue._advisory_locks(pgqueue._lock_class('leader')) l
+  where l.objid = pgqueue._leader_key(%s, %s)"""
 _ASLEEP = """
-  select count(*) from pgqueue._advisory_locks(pgqueue._lock_class(%s)) l where l.objid = pgqueue._lookout_key(%s, %s)"""
+  select count(*) from pgqueue._advisory_locks(pgqueue._lock_class(%s)) l where l.objid = pgqueue._leader_key(%s, %s)"""
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def start_celery(db: Database, start_worker: StartWorker, count: int, *arguments
 
 
 def wait_until_asleep(db: Database, count: int, kind: str) -> None:
-    """Return when one worker looks out for messages of a kind, and the others stand by."""
+    """Return when one worker leads for messages of a kind, and the others follow."""
     eventually(
-        lambda: [db.fetch_value(_ASLEEP, [role, kind, "default"]) for role in ("lookout", "standby")] == [1, count - 1],
+        lambda: [db.fetch_value(_ASLEEP, [role, kind, "default"]) for role in ("leader", "follower")] == [1, count - 1],
         what="a fleet asleep",
     )
 
@@ -71,12 +71,12 @@ def test_jobs_that_take_long_come_to_all_workers_in_turn(db: Database, start_wor
     alice = db.connect("alice")
 
     for number in range(1, 4):
-        looking_out = db.fetch_value(_LOOKOUT, ["job", "default"])
+        leading = db.fetch_value(_LEADER, ["job", "default"])
         alice.execute("select pgqueue.submit('select pg_sleep(60)')")
         eventually(lambda number=number: db.fetch_value("select count(*) from pgqueue.activity") == number)
         eventually(
-            lambda before=looking_out: db.fetch_value(_LOOKOUT, ["job", "default"]) not in (before, None),
-            what="another worker that looks out",
+            lambda before=leading: db.fetch_value(_LEADER, ["job", "default"]) not in (before, None),
+            what="another worker that leads",
         )
 
     assert db.fetch_value("select count(distinct worker_id) from pgqueue.activity") == 3
@@ -118,7 +118,7 @@ def test_no_wake_up_is_lost_between_workers_that_come_and_go(
     wait_until_asleep(db, 1, "task")
 
 
-def test_a_worker_whose_task_keeps_its_event_loop_does_not_look_out(
+def test_a_worker_whose_task_keeps_its_event_loop_does_not_lead(
     db: Database, app: Celery, start_worker: StartWorker
 ) -> None:
     start_celery(db, start_worker, 2, "--pool=solo")
