@@ -370,7 +370,7 @@ class Fetcher(Generic[ChannelT]):
             self._sleep.give_back_locks(queues)
 
     def _leave_sleep(self) -> None:
-        """Give back everything: this thread hears nothing for a while."""
+        """Give back everything: this thread reads no notification for a while."""
         self._settle_sleep(Owed(self._sleep.locked, self._sleep.leading | self._sleep.following, 1))
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 class Owed(NamedTuple):
-    """What is to be given back, after the found messages have been delivered."""
+    """Locks and roles that are to be given back, after the found messages have been delivered."""
 
     #: The queues whose sleep locks are to be given back.
     queues: set[str]

@@ -14,7 +14,7 @@ create or replace function pgqueue._limited_queues(queues text[])
   returns text[]
   language sql volatile
 begin atomic
-  -- A worker that runs a message of such a queue must hear of the others, so that the next one starts when it ends.
+  -- A worker that runs a message of such a queue polls when it ends, if it knows that others wait.
   select pgqueue._limited_among('task', queues) || pgqueue._limited_among('job', queues);
 end;
 comment on function pgqueue._limited_queues(text[]) is 'Which of these queues have limits or keys, so that there are no followers';
