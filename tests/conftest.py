@@ -15,6 +15,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from celery import _state
 
 from pgqueue.local.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
@@ -119,6 +120,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @cache
 def _find_major(pg_bin: str | None) -> int:
     return find_binaries(pg_bin).major
+
+
+@pytest.fixture(autouse=True)
+def current_app_stays() -> Iterator[None]:
+    """Fail a test that leaves its Celery application as the current one: later tests would store results in its database."""
+    before = _state._tls.current_app
+    yield
+    left = _state._tls.current_app
+    _state._set_current_app(before)
+    assert left is before, f"{left} is still the current application: make it with set_as_current=False"
 
 
 @pytest.fixture(scope="session")

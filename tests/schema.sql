@@ -519,6 +519,10 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._claimed_job(m pgqueue.message) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1569,6 +1573,10 @@ CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_own_queue(queue text, holder oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2286,6 +2294,10 @@ CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_runner(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2685,6 +2697,10 @@ CREATE FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], h
 
 CREATE FUNCTION pgqueue._setting_steps(job_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._settings_holder(role oid) RETURNS oid
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
@@ -4952,6 +4968,8 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._claimed_job(m pgqueue.message) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
@@ -5515,6 +5533,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_own_queue(queue text, holder oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_own_row(xmin xid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
@@ -5993,6 +6013,8 @@ GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_runner(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_sql_task(task_id text, is_counted boolean) TO pgqueue_worker;
 
@@ -6277,6 +6299,8 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets te
 GRANT ALL ON FUNCTION pgqueue._set_worker_targets(worker_id integer, targets text[], has_jobs boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._setting_steps(job_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._settings_holder(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;

@@ -19,7 +19,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.capacity import checking, costs, idling, tables
+from benchmarks.capacity import checking, idling, tables
+from benchmarks.capacity.claim_costs import claim_costs
+from benchmarks.capacity.disk import disk_bandwidth, flush_seconds
+from benchmarks.capacity.runs import run_kinds
+from benchmarks.capacity.ways_in import ways_in
 from benchmarks.setting import DISK, setting
 
 PARTS = ("costs", "runs", "idling")
@@ -63,11 +67,11 @@ def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object
                 "machine": describe_machine(place),
             }
             if "costs" in parts:
-                measured["claims"] = asdict(costs.claim_costs(place))
+                measured["claims"] = asdict(claim_costs(place))
                 tell("claims are measured")
-                measured["running"] = costs.as_dict(costs.run_kinds(place))
+                measured["running"] = as_dicts(run_kinds(place))
                 tell("running is measured")
-                measured["handing_in"] = costs.as_dict(costs.ways_in(place))
+                measured["handing_in"] = as_dicts(ways_in(place))
                 tell("handing in is measured")
             if "runs" in parts:
                 runs = RUNS[:2] if options.quick else options.runs
@@ -88,6 +92,11 @@ def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object
             tell(f"{workers} idle workers are measured")
 
 
+def as_dicts(costs: dict[str, Any]) -> dict[str, Any]:
+    """Return costs by name for the file."""
+    return {name: asdict(each) for name, each in costs.items()}
+
+
 def describe_machine(place: Any) -> dict[str, Any]:
     """Return what the simulation has to know of this machine, and how busy it is."""
     with place.database() as db:
@@ -95,8 +104,8 @@ def describe_machine(place: Any) -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "postgresql": version,
-        "flush_seconds": costs.flush_seconds(place),
-        "wal_bandwidth": costs.disk_bandwidth(DISK),
+        "flush_seconds": flush_seconds(place),
+        "wal_bandwidth": disk_bandwidth(DISK),
         "load_before": round(os.getloadavg()[0], 1),
     }
 

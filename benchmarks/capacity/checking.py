@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.capacity.instruments import COUNT_CALLS, Meter, Used
 from benchmarks.capacity.model import (
-    EXECUTORS,
     costs_of,
     executors_of,
     heartbeat_cores,
@@ -21,6 +20,7 @@ from benchmarks.capacity.model import (
 )
 from benchmarks.capacity.simulation import simulate, steps_of
 from benchmarks.capacity.workloads import (
+    EXECUTORS,
     JOB,
     QUEUES,
     TASK,

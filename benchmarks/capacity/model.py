@@ -6,12 +6,11 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.capacity.simulation import Costs, Site
-from benchmarks.capacity.workloads import GROUP_COMMIT, JOB, KINDS, WAITING, Kind
+from benchmarks.capacity.simulated_worker import Costs
+from benchmarks.capacity.simulation import Site
+from benchmarks.capacity.workloads import EXECUTORS, GROUP_COMMIT, JOB, KINDS, WAITING, Kind
 
-#: As in the measurement of `costs.py`: of a worker that runs jobs, and of one that runs tasks.
-EXECUTORS = 4
-#: Celery's main process passes tasks on while its child runs one.
+#: Of a worker that runs tasks: Celery's main process passes tasks on while its child runs one.
 TASKS_AT_ONCE = 2
 _NAPTIME = 3.0
 #: A job keeps at least this share of what was measured for it, however dear claims and calls were.

@@ -20,6 +20,8 @@ from tests.harness.eventually import eventually
 GROUP_COMMIT = 100
 GROUPED_QUEUE = "grouped"
 QUEUES = f"default,{GROUPED_QUEUE}"
+#: Of a worker that runs jobs.
+EXECUTORS = 4
 _INSERT = "insert into sink (n) values (1)"
 #: How long a job of the kind that waits does so.
 WAITS_SECONDS = 0.02

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..local.child_process import die_with_parent
-from ..worker.json_log import log_as_json
+from .command_log import start_log
 from .options import ADDRESS, dsn_option, log_format_option
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def exporter(address: Address, max_queues: int, log_format: str, dsn: str | None
     # prometheus_client may not be installed, because it is an extra.
     from ..worker.metrics.exporter import Exporter
 
-    if log_format == "json":
-        log_as_json(logging.INFO)
-    else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    start_log(log_format)
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())

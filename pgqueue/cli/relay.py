@@ -12,7 +12,7 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
-from ..worker.json_log import log_as_json
+from .command_log import start_log
 from .options import is_on_command_line, log_format_option
 from .several import (
     RepeatableCommand,
@@ -108,10 +108,7 @@ def relay(
     for each database runs, and all stop together.
     """
     die_with_parent()
-    if log_format == "json":
-        log_as_json(logging.INFO)
-    else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    start_log(log_format)
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
     from ..broker.relay.opening import require_transport

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,8 +32,51 @@ if TYPE_CHECKING:
     from ..worker.metrics.http_server import Address, HttpServer
 
 
+_DETACH = {"-D", "--detach"}
 #: Options of Celery's worker that only one process can have.
-_OF_ONE_PROCESS = ("-D", "--detach", "--pidfile")
+_OF_ONE_PROCESS = {*_DETACH, "--pidfile"}
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """The parameters of `pgqueue worker`, except those that name databases."""
+
+    queues: str | None
+    no_tasks: bool
+    concurrency: int | None
+    autoscale: str | None
+    executors: int | None
+    executors_per_role: int | None
+    app_name: str | None
+    schedules: bool
+    include: tuple[str, ...]
+    loglevel: str
+    log_format: str
+    hostname: str | None
+    http_address: Address | None
+    same_database: bool
+    celery_options: tuple[str, ...]
+
+    def to_arguments(self, default_queues: list[str]) -> list[str]:
+        """Return the arguments of `celery` for this worker.
+
+        Args:
+            default_queues: where it takes from if --queues does not say.
+        """
+        passed = {
+            "--queues": self.queues or ",".join(default_queues),
+            "--loglevel": self.loglevel,
+            "--concurrency": self.concurrency,
+            "--autoscale": self.autoscale,
+            "--executors": self.executors,
+            "--executors-per-role": self.executors_per_role,
+            "--include": ",".join(self.include) if self.include else None,
+            "--hostname": self.hostname,
+        }
+        given = [f"{option}={value}" for option, value in passed.items() if value is not None]
+        # Celery's banner is no JSON.
+        quiet = ["--quiet"] if self.log_format == "json" else []
+        return [*quiet, "worker", *given, *self.celery_options]
 
 
 @click.command(cls=RepeatableCommand, context_settings={"ignore_unknown_options": True})
@@ -74,122 +118,78 @@ _OF_ONE_PROCESS = ("-D", "--detach", "--pidfile")
 @several_dsn_option
 @several_listen_dsn_option
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
-def worker(
-    queues: str | None,
-    no_tasks: bool,
-    concurrency: int | None,
-    autoscale: str | None,
-    executors: int | None,
-    executors_per_role: int | None,
-    app_name: str | None,
-    schedules: bool,
-    include: tuple[str, ...],
-    loglevel: str,
-    log_format: str,
-    hostname: str | None,
-    http_address: Address | None,
-    same_database: bool,
-    dsn: tuple[str, ...],
-    listen_dsn: tuple[str, ...],
-    celery_options: tuple[str, ...],
-) -> int:
+def worker(dsn: tuple[str, ...], listen_dsn: tuple[str, ...], **given: Any) -> int:
     """Run a worker until SIGTERM. Options not listed here go to `celery worker`.
 
     With --dsn more than once, one process for each database runs, and all stop together.
     """
     die_with_parent()
+    options = WorkerOptions(**given)
     if places := find_places(dsn, listen_dsn):
-        _refuse_for_several(celery_options, has_http=http_address is not None, has_schedules=schedules)
+        _refuse_for_several(options)
         # An app that names its broker would run for that one in each process.
-        return run_for_each(places, further=lambda _number: ["--same-database"] if app_name is not None else [])
-    return _run(
-        queues=queues, no_tasks=no_tasks, concurrency=concurrency, autoscale=autoscale, executors=executors,
-        executors_per_role=executors_per_role, app_name=app_name, schedules=schedules, include=include,
-        loglevel=loglevel, log_format=log_format, hostname=hostname, http_address=http_address,
-        same_database=same_database, dsn=one_or_none(dsn), listen_dsn=one_or_none(listen_dsn),
-        celery_options=celery_options,
-    )  # fmt: skip
+        further = ["--same-database"] if options.app_name is not None else []
+        return run_for_each(places, further=lambda _number: further)
+    return _run(options, one_or_none(dsn), one_or_none(listen_dsn))
 
 
-def _refuse_for_several(celery_options: tuple[str, ...], *, has_http: bool, has_schedules: bool) -> None:
+def _refuse_for_several(options: WorkerOptions) -> None:
     """Refuse options that one process for each database cannot share.
 
     Raises:
         UsageError: there is one.
     """
-    if has_http:
+    if options.http_address is not None:
         raise click.UsageError("--http does not go with several --dsn: each process would listen on the same port")
-    if has_schedules:
+    if options.schedules:
         raise click.UsageError(
             "--schedules does not go with several --dsn: each database would fire all schedules of the app"
         )
-    for option in celery_options:
+    for option in options.celery_options:
         if option.partition("=")[0] in _OF_ONE_PROCESS:
             raise click.UsageError(f"{option} does not go with several --dsn: there is a process for each")
 
 
-def _run(
-    *,
-    queues: str | None,
-    no_tasks: bool,
-    concurrency: int | None,
-    autoscale: str | None,
-    executors: int | None,
-    executors_per_role: int | None,
-    app_name: str | None,
-    schedules: bool,
-    include: tuple[str, ...],
-    loglevel: str,
-    log_format: str,
-    hostname: str | None,
-    http_address: Address | None,
-    same_database: bool,
-    dsn: str | None,
-    listen_dsn: str | None,
-    celery_options: tuple[str, ...],
-) -> int:
-    app = find_app(app_name, dsn, listen_dsn)
-    if same_database:
+def _run(options: WorkerOptions, dsn: str | None, listen_dsn: str | None) -> int:
+    app = find_app(options.app_name, dsn, listen_dsn)
+    _refuse_together(options)
+    if options.same_database:
         require_same_database(app, dsn)
-    if schedules:
-        if app_name is None:
-            raise click.UsageError("--schedules goes with -A: the schedules are those of an app")
+    if options.schedules:
         install_schedules(app)
     worker_dsn = os.environ.get(WORKER_DSN_VARIABLE)
     if worker_dsn and leads_to(app.conf.broker_url, dsn):
         app.conf.broker_url = to_url(worker_dsn, URL_SCHEME)
-    app.conf.pgqueue_tasks = not no_tasks
-    taken = queues or ("default" if no_tasks else ",".join(own_queues(app)))
-    arguments = ["worker", f"--queues={taken}", f"--loglevel={loglevel}"]
-    if concurrency is not None:
-        arguments.append(f"--concurrency={concurrency}")
-    if autoscale is not None:
-        arguments.append(f"--autoscale={autoscale}")
-    if executors is not None:
-        arguments.append(f"--executors={executors}")
-    if executors_per_role is not None:
-        arguments.append(f"--executors-per-role={executors_per_role}")
-    if include:
-        arguments.append(f"--include={','.join(include)}")
-    if hostname is not None:
-        arguments.append(f"--hostname={hostname}")
-    if http_address is not None and {"-D", "--detach"} & set(celery_options):
-        raise click.UsageError("--http does not go with --detach: a detached worker is another process")
-    if log_format == "json":
-        if {"-D", "--detach"} & set(celery_options):
-            raise click.UsageError("--log-format json does not go with --detach: a detached worker is another process")
+    app.conf.pgqueue_tasks = not options.no_tasks
+    arguments = options.to_arguments(["default"] if options.no_tasks else own_queues(app))
+    if options.log_format == "json":
         log_celery_as_json(app)
-        # Celery's banner is no JSON.
-        arguments.insert(0, "--quiet")
     require_worker(app.conf.broker_url)
     with contextlib.ExitStack() as until_the_end:
         service = ServiceWatch(database_of(app).conninfo)
         if service.is_needed:
             service.start()
             until_the_end.callback(service.stop)
-        if http_address is not None:
-            until_the_end.callback(_serve_health(app, http_address).close)
-        return _run_celery(app, [*arguments, *celery_options])
+        if options.http_address is not None:
+            until_the_end.callback(_serve_health(app, options.http_address).close)
+        return _run_celery(app, arguments)
+
+
+def _refuse_together(options: WorkerOptions) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: some do not.
+    """
+    if options.schedules and options.app_name is None:
+        raise click.UsageError("--schedules goes with -A: the schedules are those of an app")
+    if _DETACH & set(options.celery_options):
+        for option, is_given in (
+            ("--http", options.http_address is not None),
+            ("--log-format json", options.log_format == "json"),
+        ):
+            if is_given:
+                raise click.UsageError(f"{option} does not go with --detach: a detached worker is another process")
 
 
 def _serve_health(app: Celery, address: Address) -> HttpServer:

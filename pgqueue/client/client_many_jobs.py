@@ -96,9 +96,7 @@ class ClientManyJobs:
             InvalidArgument: a filter is invalid, or there is none.
             PgQueueError: the server could not be asked; the batches before are committed.
         """
-        return self._change_many(
-            "retry_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
-        )
+        return self._change_many("retry_jobs", filters, max_count, batch, dry_run, connection)
 
     def discard_jobs(
         self,
@@ -114,9 +112,7 @@ class ClientManyJobs:
         Raises:
             PgQueueError: as `retry_jobs`.
         """
-        return self._change_many(
-            "discard_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
-        )
+        return self._change_many("discard_jobs", filters, max_count, batch, dry_run, connection)
 
     def cancel_jobs(
         self,
@@ -134,9 +130,7 @@ class ClientManyJobs:
         Raises:
             PgQueueError: as `retry_jobs`.
         """
-        return self._change_many(
-            "cancel_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
-        )
+        return self._change_many("cancel_jobs", filters, max_count, batch, dry_run, connection)
 
     def purge(self, queue: str) -> int:
         """Empty a queue, except for what workers have, and return how many jobs and tasks that were.
@@ -164,8 +158,9 @@ class ClientManyJobs:
         max_count: int | None,
         batch: int,
         is_dry_run: bool,
-        given: CallerConnection | None,
+        connection: CallerConnection | None,
     ) -> int:
+        given = connection or current(self._runner.session.conninfo)
         call = many_jobs.change_jobs(
             act, filters, max_count=max_count, batch=batch, is_dry_run=is_dry_run, is_own=given is None
         )

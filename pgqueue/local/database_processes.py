@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE
 from .child_process import ChildProcess
 from .fleet.backoff import Backoff
+from .handled_signals import handled_signals
 from .service_notifier import ServiceNotifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Sequence
 
 _LOOK_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
@@ -62,7 +61,7 @@ class DatabaseProcesses:
         ]
         self._say = say
         self._notifier = ServiceNotifier()
-        #: The signals that have come and were not passed on. A handler takes no lock, it only appends.
+        #: The signals that have come and were not passed on.
         self._signals: list[signal.Signals] = []
 
     def run(self) -> int:
@@ -70,7 +69,7 @@ class DatabaseProcesses:
 
         It is that of a process that refuses its command line, else 0 if all have ended well.
         """
-        with self._handled_signals():
+        with handled_signals(_SIGNALS, self._signals.append):
             try:
                 for watched in self._watched:
                     self._start(watched)
@@ -126,18 +125,6 @@ class DatabaseProcesses:
             if None not in codes:
                 return int(any(codes))
             time.sleep(_LOOK_SECONDS)
-
-    @contextmanager
-    def _handled_signals(self) -> Iterator[None]:
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._signals.append(signal.Signals(number))
-
-        before = {number: signal.signal(number, note) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _make_child(place: Place, arguments: Sequence[str]) -> ChildProcess:

@@ -7,11 +7,10 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
+from .handled_signals import handled_signals
 from .server_watch import ServerWatch
 from .stack import Stack
 from .supervisor import Supervisor
@@ -42,7 +41,7 @@ class Up:
             PgQueueError: a part did not start or keeps dying; everything else was stopped.
             KeyboardInterrupt: a signal came during the start; what had started was stopped.
         """
-        with self._handled_signals():
+        with handled_signals(_STOP_SIGNALS, self._on_signal):
             self._remove_stale_ready_file()
             try:
                 self._stack.start()
@@ -111,16 +110,7 @@ class Up:
         except (ProcessLookupError, PermissionError, ValueError, KeyError):
             self._ready_file.unlink(missing_ok=True)
 
-    @contextmanager
-    def _handled_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._on_signal) for number in _STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: signal.Signals) -> None:
         if not self._is_started:
             raise KeyboardInterrupt
         if self._stop.is_set():

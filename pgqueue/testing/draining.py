@@ -39,7 +39,8 @@ def drain(
         queues: the queues to take from; None: all.
         until: run delayed messages as well that are due up to then, in the order in which they are due. A timedelta
             counts from now. Clocks do not change: `now()` in a job is still the present.
-        app: the Celery application whose tasks are run; None: that of the `QueueDatabase`, or Celery's current one.
+        app: the Celery application whose tasks are run; None: that of the `QueueDatabase` or the fixture, or Celery's
+            current one.
         max_count: after so many runs a job or task is taken to enqueue itself forever.
 
     Raises:

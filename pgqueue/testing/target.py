@@ -86,7 +86,9 @@ def find_target(on: Target | None) -> Target:
 
 @contextmanager
 def find_runs(on: Target | None) -> Iterator[tuple[Runs, Celery | None]]:
-    """Yield the worker of the kit for a target, and the Celery application of that.
+    """Yield the worker of the kit for a target, and the Celery application of its tasks; None: Celery's current one.
+
+    A transaction has the application of the fixture's database.
 
     Raises:
         NotTestable: there can be none.
@@ -99,7 +101,7 @@ def find_runs(on: Target | None) -> Iterator[tuple[Runs, Celery | None]]:
 
     runs = TransactionRuns(open_connection(target))
     try:
-        yield runs, None
+        yield runs, _databases[-1].app if _databases else None
     finally:
         runs.close()
 

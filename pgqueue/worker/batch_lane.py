@@ -81,7 +81,8 @@ class BatchRunner:
         Raises:
             psycopg.Error: the end of one could not be reported, though the server is there.
         """
-        self._chunk, self._kept.listener = chunk, self._hear
+        self._chunk = chunk
+        self._kept.listen(self._hear)
         self._cancel_revoked(chunk)
         left = chunk.in_order()
         if self._context.tracer is not None:

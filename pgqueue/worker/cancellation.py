@@ -11,15 +11,17 @@ import enum
 import heapq
 import itertools
 import threading
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from .log import get_logger
+from .running.error_fields import canceled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from .running.job_session import JobSession
 
@@ -73,6 +75,20 @@ class CancelGuard:
         with self._lock:
             self._session = None
             return self._cause
+
+    @contextmanager
+    def opened(self, session: JobSession) -> Iterator[None]:
+        """Let a cancel reach the session inside the block; one that arrives after the commit changes nothing.
+
+        Raises:
+            SqlstateError: the job was canceled before.
+        """
+        try:
+            if self.open(session):
+                raise canceled()
+            yield
+        finally:
+            self.close()
 
     @property
     def cause(self) -> Cause | None:

@@ -9,20 +9,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from ..db.session_settings import BATCH_SETTINGS, to_options
-from .log import get_logger
-from .running.error_fields import ConnectionLost
+from .kept_session import KeptSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .claimed_job import ClaimedJob
     from .credentials import Credentials
+    from .kept_session import NoticeHandler
     from .running.job_session import JobSession
-
-logger = get_logger(__name__)
 
 #: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
 #: of the server takes away (names of custom settings, say) goes with it.
@@ -39,9 +33,7 @@ class ExecutorSession:
     def __init__(self, label: str, credentials: Credentials) -> None:
         self._label = label
         self._credentials = credentials
-        self._session: JobSession | None = None
-        #: The receiver of its notices.
-        self.listener: Callable[[psycopg.errors.Diagnostic], None] | None = None
+        self._kept = KeptSession(f"{label}: the session for batches")
         #: How many jobs it has run.
         self.jobs_run = 0
         #: Whether it has the traceparent of a run.
@@ -53,7 +45,11 @@ class ExecutorSession:
     @property
     def is_open(self) -> bool:
         """Whether a session is kept that has not ended."""
-        return self._session is not None and self._session.is_alive
+        return self._kept.is_open
+
+    def listen(self, hear: NoticeHandler | None) -> None:
+        """Call `hear` for each notice from now on; None: call nothing."""
+        self._kept.listener = hear
 
     def open(self) -> JobSession:
         """Return the session; log in if there is none, or it has ended.
@@ -61,14 +57,11 @@ class ExecutorSession:
         Raises:
             LoginRefused, psycopg.Error, ConnectionLost: there is no session.
         """
-        if self._session is not None and not self._session.is_alive:
+        if not self._kept.is_open:
             self.close()
-        if self._session is None:
-            self._session = self._credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
-            self._session.add_notice_handler(self._hear)
-        return self._session
+        return self._kept.open(lambda: self._credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS))
 
-    def enter(self, job: ClaimedJob, hear: Callable[[psycopg.errors.Diagnostic], None]) -> JobSession:
+    def enter(self, job: ClaimedJob, hear: NoticeHandler) -> JobSession:
         """Return the session for one job that runs by itself.
 
         Args:
@@ -82,14 +75,15 @@ class ExecutorSession:
         if job.role != self.role:
             self.forget_role(session, job.role)
         self.jobs_run += 1
-        self.listener, self._entered_at = hear, monotonic()
+        self.listen(hear)
+        self._entered_at = monotonic()
         return session
 
     def leave(self) -> None:
         """End what `enter` began. A session that is used up is closed."""
-        self.listener = None
-        if self._session is not None:
-            self._session.statements.on_pause = None
+        self.listen(None)
+        if self._kept.session is not None:
+            self._kept.session.statements.on_pause = None
         self.close_if_used_up(self._entered_at)
 
     def forget_role(self, session: JobSession, next_role: int) -> None:
@@ -112,18 +106,13 @@ class ExecutorSession:
         Raises:
             ConnectionLost: the session has ended.
         """
-        if self._session is not None:
-            self._session.roll_back()
-            self.empty()
+        self._kept.roll_back()
+        self.empty()
 
     def empty(self) -> None:
         """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
-        if self._session is not None:
-            try:
-                self._session.reset()
-            except (psycopg.Error, ConnectionLost) as error:
-                logger.info("%s: the session for batches is opened anew: %s", self._label, error)
-                self.close()
+        if not self._kept.reset():
+            self.close()
 
     def close_if_used_up(self, began_at: float) -> None:
         """End the session after many jobs, or if the run that began then (monotonic) took long."""
@@ -132,11 +121,5 @@ class ExecutorSession:
 
     def close(self) -> None:
         """End the session; the next use opens another."""
-        if self._session is not None:
-            self._session.close()
-        self._session, self.role, self.jobs_run = None, None, 0
-        self.has_traceparent = False
-
-    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self.listener is not None:
-            self.listener(notice)
+        self._kept.close()
+        self.role, self.jobs_run, self.has_traceparent = None, 0, False

@@ -30,6 +30,26 @@ _PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTA
 _OWN = "not exists (select from pg_depend d where d.objid = %s.oid and d.deptype = 'e')"
 #: How a type is written in docs.
 _SHORT = {"timestamp with time zone": "timestamptz", "integer": "int", "DEFAULT": "="}
+#: The views that users read, in the order of the page.
+VIEWS = (
+    "jobs",
+    "attempts",
+    "tasks",
+    "stats",
+    "stats_total",
+    "workers",
+    "queues",
+    "quotas",
+    "schedules",
+    "schedule_runs",
+    "configuration",
+    "limits",
+    "batches",
+    "slow",
+    "fleets",
+    "relays",
+    "fleet_processes",
+)
 #: Functions by what they are for, in the order of the page.
 _GROUPS = {
     "Submit": ("launch", "submit", "enqueue", "enqueue_many", "send_task", "enqueue_trigger"),
@@ -122,26 +142,7 @@ def sql_types(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the views that users read, with their COMMENTs and columns."""
-    names = (
-        "jobs",
-        "attempts",
-        "tasks",
-        "stats",
-        "stats_total",
-        "workers",
-        "queues",
-        "quotas",
-        "schedules",
-        "schedule_runs",
-        "configuration",
-        "limits",
-        "batches",
-        "slow",
-        "fleets",
-        "relays",
-        "fleet_processes",
-    )
-    for name in names:
+    for name in VIEWS:
         (oid, comment), *_ = connection.execute(
             "select c.oid, obj_description(c.oid, 'pg_class') from pg_class c where c.oid = %s::regclass",
             [f"pgqueue.{name}"],

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -30,17 +30,6 @@ T = TypeVar("T")
 def dsn(db: Database) -> str:
     db.create_role("alice")
     return db.dsn_for("alice")
-
-
-@pytest.fixture
-def worker(db: Database) -> Claimant:
-    return Claimant(db)
-
-
-@pytest.fixture
-def working(worker: Claimant) -> Iterator[Claimant]:
-    with worker.serving():
-        yield worker
 
 
 def sessions(db: Database, name: str = "pgqueue%") -> int:

@@ -14,20 +14,15 @@ from celery import Celery, chain, chord, group
 
 import pgqueue
 import pgqueue.aio
-from pgqueue.broker.worker_session import WorkerSession
-from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
-from tests.harness.result_app import make_app
+from tests.harness.applications import applications
 from tests.integration.test_aio import CONNECTIONS
 
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    application = make_app(db.dsn)
-    yield application
-    application.close()
-    WorkerSession.close_all()
-    Sessions.for_dsn(db.dsn).close()
+    with applications(db.dsn) as make:
+        yield make()
 
 
 def waiting(db: Database) -> list[str]:
@@ -109,7 +104,7 @@ def test_a_queue_that_is_not_there_is_declared_at_once(db: Database, app: Celery
 
 
 def test_an_application_of_another_broker_is_refused_for_asyncpg(db: Database) -> None:
-    app = Celery(broker="memory://")
+    app = Celery(broker="memory://", set_as_current=False)
 
     @app.task(name="elsewhere")
     def elsewhere() -> None: ...

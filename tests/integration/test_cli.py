@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -23,29 +23,11 @@ InBackground = Callable[..., Future[Any]]
 
 
 @pytest.fixture
-def worker(db: Database) -> Claimant:
-    return Claimant(db)
-
-
-@pytest.fixture
-def working(worker: Claimant) -> Iterator[Claimant]:
-    with worker.serving():
-        yield worker
-
-
-@pytest.fixture
-def command(db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(db: Database, monkeypatch: pytest.MonkeyPatch, run_command: Command) -> Command:
     """Run a command as an enrolled superuser and return what it prints; `fails=N` expects that exit code."""
     db.execute("select pgqueue.enroll('postgres')")
     monkeypatch.setenv("PGQUEUE_DSN", db.dsn)
-
-    def call(*arguments: str, fails: int = 0) -> str:
-        code = run(arguments)
-        output = capsys.readouterr()
-        assert code == fails, output.err
-        return output.err if fails else output.out
-
-    return call
+    return run_command
 
 
 def lines(text: str) -> list[str]:

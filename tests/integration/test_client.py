@@ -58,17 +58,6 @@ def blocking_client(db: Database) -> Iterator[pgqueue.Client]:
 
 
 @pytest.fixture
-def worker(db: Database) -> Claimant:
-    return Claimant(db)
-
-
-@pytest.fixture
-def working(worker: Claimant) -> Iterator[Claimant]:
-    with worker.serving():
-        yield worker
-
-
-@pytest.fixture
 def engine(db: Database) -> Iterator[Engine]:
     made = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(db.dsn_for("alice")))
     yield made

@@ -18,6 +18,7 @@ from psycopg import sql
 from pgqueue.encryption import FILE_VARIABLE, HIDDEN, KEYS_VARIABLE, SERIALIZER
 from pgqueue.errors import EncryptionError, InvalidArgument, NotSupported
 from tests.harness import Database, Worker, eventually
+from tests.harness.applications import applications
 from tests.harness.clients import Clients
 from tests.harness.encrypted_app import make_app
 
@@ -76,17 +77,8 @@ def ring(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> Ring:
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
     """Make applications on the test's database; their sessions end with the test."""
-    made: list[Celery] = []
-
-    def make(**conf: Any) -> Celery:
-        made.append(make_app(db.dsn, **conf))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.pool.force_close_all()
-        app.backend.result_consumer.stop()
-        app.backend.database.close()
+    with applications(db.dsn, make_app) as make:
+        yield make
 
 
 @pytest.fixture

@@ -11,28 +11,17 @@ from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.result import AsyncResult
 from kombu import Queue
 
-from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, Worker, eventually
+from tests.harness.applications import applications
 from tests.harness.claimant import Claimant
-from tests.harness.result_app import make_app
 
 LETTERS = "select payload #>> '{headers,x-death,0,detail}' from pgqueue.message where queue = 'celery.dead'"
 
 
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
-    made: list[Celery] = []
-
-    def make(**conf: Any) -> Celery:
-        made.append(make_app(db.dsn, **conf))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.pool.force_close_all()
-        app.backend.result_consumer.stop()
-        app.backend.database.close()
-    WorkerSession.close_all()
+    with applications(db.dsn) as make:
+        yield make
 
 
 @pytest.fixture

@@ -32,11 +32,6 @@ def scraper(db) -> str:
 
 
 @pytest.fixture
-def worker(db) -> Claimant:
-    return Claimant(db)
-
-
-@pytest.fixture
 def start_exporter() -> Iterator[Callable[..., tuple[subprocess.Popen[str], int]]]:
     """Run the command until it answers; it ends with the test."""
     started = []

@@ -17,21 +17,19 @@ from pgqueue.broker.celery_patches import group_publishing
 from pgqueue.broker.publisher import Publisher
 from pgqueue.errors import InvalidArgument
 from tests.harness import Database
-from tests.harness.result_app import make_app
+from tests.harness.applications import applications
 
 Statements = list[int]
 
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    made = make_app(db.dsn)
-    # The queue is declared with the first task.
-    made.tasks["add"].delay(0)
-    db.execute("delete from pgqueue.message")
-    yield made
-    made.pool.force_close_all()
-    made.backend.result_consumer.stop()
-    made.backend.database.close()
+    with applications(db.dsn) as make:
+        made = make()
+        # The queue is declared with the first task.
+        made.tasks["add"].delay(0)
+        db.execute("delete from pgqueue.message")
+        yield made
 
 
 @pytest.fixture

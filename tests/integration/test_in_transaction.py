@@ -19,10 +19,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.broker.worker_session import WorkerSession
-from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
-from tests.harness.result_app import make_app
+from tests.harness.applications import applications
 
 
 class Transaction(NamedTuple):
@@ -35,11 +33,8 @@ class Transaction(NamedTuple):
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    application = make_app(db.dsn)
-    yield application
-    application.close()
-    WorkerSession.close_all()
-    Sessions.for_dsn(db.dsn).close()
+    with applications(db.dsn) as make:
+        yield make()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_a_job_whose_session_is_lost_too_often_fails_unless_it_was_the_network(
     waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
     [(pid,)] = eventually(lambda: db.execute(waiting))
 
-    kept = [each.submitter_session._session for each in request.getfixturevalue("executors").pool.work.executors()]
+    kept = [each.submitter_session._kept.session for each in request.getfixturevalue("executors").pool.work.executors()]
     [session] = filter(None, kept)
     with cut_off(session._connection):
         here = "select from pg_stat_activity where pid = %s"

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from celery import Celery
+from celery import Celery, _state
 
 import pgqueue
 from pgqueue.errors import NotTestable
@@ -54,6 +54,11 @@ def try_again(task: Any) -> int:
 def chain(count: int) -> None:
     if count:
         chain.delay(count - 1)
+
+
+@app.task(name="shop.where", bind=True)
+def where(task: Any) -> str:
+    return str(task.app.main)
 
 
 #: One on each server: its template is made once.
@@ -356,6 +361,18 @@ def test_a_task_in_a_transaction_runs_here(transaction):
         assert_task_sent("shop.add")
         assert [each.result for each in drain()] == [3]
         refute_task_sent()
+
+
+def test_a_task_in_a_transaction_runs_in_the_application_of_the_database(transaction):
+    before = _state._tls.current_app
+    # It has all tasks that are defined for any application.
+    Celery("another").set_current()
+    try:
+        with pgqueue.in_transaction(transaction):
+            where.delay()
+            assert [each.result for each in drain()] == ["shop"]
+    finally:
+        _state._set_current_app(before)
 
 
 def test_a_job_that_cannot_run_in_a_transaction_is_refused(transaction, client):

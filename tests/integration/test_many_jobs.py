@@ -30,22 +30,10 @@ def client(db: Database, clients: Clients) -> Iterator[pgqueue.Client]:
 
 
 @pytest.fixture
-def worker(db: Database) -> Claimant:
-    return Claimant(db)
-
-
-@pytest.fixture
-def command(db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(db: Database, monkeypatch: pytest.MonkeyPatch, run_command: Command) -> Command:
     """Run a command as alice and return what it prints; `fails=N` expects that exit code."""
     monkeypatch.setenv("PGQUEUE_DSN", db.dsn_for("alice"))
-
-    def call(*arguments: str, fails: int = 0) -> str:
-        code = run(arguments)
-        output = capsys.readouterr()
-        assert code == fails, output.err
-        return output.err if fails else output.out
-
-    return call
+    return run_command
 
 
 def fail(client: pgqueue.Client, worker: Claimant, count: int = 1, **options: str) -> list[pgqueue.Job]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -19,6 +17,7 @@ from kombu import Connection, Queue
 from benchmarks.brokers import RabbitMQ, rabbitmq_program
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER
 from tests.harness import Database, eventually
+from tests.harness.processes import Processes
 from tests.soak.move import System, move_there_and_back
 
 pytestmark = [
@@ -27,7 +26,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(rabbitmq_program() is None, reason="no RabbitMQ: apt-get install rabbitmq-server"),
 ]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +37,10 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 class Stack:
     """A database, and processes that end with the test."""
 
-    def __init__(self, db: Database, rabbitmq: RabbitMQ, folder: Path) -> None:
+    def __init__(self, db: Database, rabbitmq: RabbitMQ, processes: Processes) -> None:
         self.db, self.rabbitmq = db, rabbitmq
-        self._folder = folder
-        self._started: list[subprocess.Popen[bytes]] = []
+        self.start = processes.start
         db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        with (self._folder / f"{len(self._started)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                cwd=ROOT,
-                env={**os.environ, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._started.append(process)
-        return process
 
     def relay(self, *arguments: str) -> subprocess.Popen[bytes]:
         return self.start(
@@ -73,33 +58,14 @@ class Stack:
             "celery", "-A", "tests.harness.relayed_app", "worker", "--pool=threads", "--concurrency=4", "--loglevel=INFO",
             RELAYED_BROKER=self.rabbitmq.url, RELAYED_BACKEND=self.db.url,
         )  # fmt: skip
-        app = Celery("publisher", broker=self.db.url, backend=self.db.url)
+        app = Celery("publisher", broker=self.db.url, backend=self.db.url, set_as_current=False)
         app.conf.task_default_queue = "relayed"
         return app
 
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self._folder.glob("*.log")))
-
-    def end(self) -> None:
-        for process in self._started:
-            process.terminate()
-        for process in self._started:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
-
 
 @pytest.fixture
-def stack(db: Database, rabbitmq: RabbitMQ, tmp_path: Path) -> Iterator[Stack]:
-    made = Stack(db, rabbitmq, tmp_path)
-    try:
-        yield made
-    except BaseException:
-        print(made.logs())
-        raise
-    finally:
-        made.end()
+def stack(db: Database, rabbitmq: RabbitMQ, processes: Processes) -> Stack:
+    return Stack(db, rabbitmq, processes)
 
 
 @contextlib.contextmanager
@@ -261,15 +227,10 @@ def test_messages_wait_for_a_broker_that_is_away_and_each_copy_but_one_is_flagge
 
 
 def test_a_live_system_moves_to_pgqueue_and_back_and_loses_no_task(
-    db: Database, rabbitmq: RabbitMQ, tmp_path: Path
+    db: Database, rabbitmq: RabbitMQ, processes: Processes
 ) -> None:
     """`python -m tests.soak.move` does it with 10,000 tasks a minute."""
-    system = System(db, rabbitmq, tmp_path)
-    try:
-        outcome = move_there_and_back(system, rate=40, seconds=0.5)
-    finally:
-        system.end()
-        print(system.logs())  # Shown if the test has failed.
+    outcome = move_there_and_back(System(db, rabbitmq, processes), rate=40, seconds=0.5)
 
     assert outcome.missing == 0
     assert outcome.published > 100

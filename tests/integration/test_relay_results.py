@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,49 +10,28 @@ import pytest
 from celery import Celery, chord, signature
 
 from tests.harness import Database, eventually
+from tests.harness.processes import Processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def publisher(db: Database, tmp_path: Path) -> Iterator[Celery]:
+def publisher(db: Database, tmp_path: Path, processes: Processes) -> Iterator[Celery]:
     """An application that publishes to pgqueue, while a worker runs on a folder into which a relay writes."""
     db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
     for name in ("data_in", "data_out", "control"):
         (tmp_path / name).mkdir()
     options = {"data_folder_in": "data_out", "data_folder_out": "data_out", "control_folder": "control"}
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PGQUEUE_RELAY_TO": "filesystem://",
-        "RELAYED_BROKER": "filesystem://",
-        "RELAYED_OPTIONS": json.dumps(options),
-        "RELAYED_BACKEND": db.url,
-    }
-    commands = (
-        ["pgqueue", "relay", "--queue", "relayed", "--dsn", db.dsn_for(db.worker_role())],
-        ["celery", "-A", "tests.harness.relayed_app", "worker", "--pool=solo", "--without-gossip", "--without-mingle"],
-    )
+    processes.start(
+        "pgqueue", "relay", "--queue", "relayed", "--dsn", db.dsn_for(db.worker_role()), PGQUEUE_RELAY_TO="filesystem://"
+    )  # fmt: skip
+    processes.start(
+        "celery", "-A", "tests.harness.relayed_app", "worker", "--pool=solo", "--without-gossip", "--without-mingle",
+        RELAYED_BROKER="filesystem://", RELAYED_OPTIONS=json.dumps(options), RELAYED_BACKEND=db.url,
+    )  # fmt: skip
     app = Celery("publisher", broker=db.url, backend=db.url, set_as_current=False)
     app.conf.task_default_queue = "relayed"
-    with contextlib.ExitStack() as running:
-        for command in commands:
-            with (tmp_path / f"{command[0]}.log").open("wb") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", *command],
-                    cwd=tmp_path,
-                    env=environment,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            running.callback(process.wait)
-            running.callback(process.kill)
-        try:
-            yield app
-        except BaseException:
-            print(*(path.read_text()[-3000:] for path in tmp_path.glob("*.log")), sep="\n")
-            raise
+    yield app
     app.close()
     app.backend.result_consumer.stop()
     app.backend.database.close()

@@ -20,6 +20,7 @@ from celery.result import AsyncResult, GroupResult
 from pgqueue.errors import InvalidArgument
 from pgqueue.results import PgQueueBackend
 from tests.harness import Database, Worker, eventually
+from tests.harness.applications import applications
 from tests.harness.result_app import make_app
 
 Background = Callable[..., "Future[Any]"]
@@ -28,17 +29,8 @@ Background = Callable[..., "Future[Any]"]
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
     """Make applications on the test's database; their sessions end with the test."""
-    made: list[Celery] = []
-
-    def make(**conf: Any) -> Celery:
-        made.append(make_app(db.dsn, **conf))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.pool.force_close_all()
-        app.backend.result_consumer.stop()
-        app.backend.database.close()
+    with applications(db.dsn) as make:
+        yield make
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from celery.exceptions import ChordError, TaskRevokedError
 import pgqueue
 import pgqueue.aio.celery
 from pgqueue import sql
-from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.encryption import SERIALIZER
 from pgqueue.errors import InvalidArgument, NotPermitted, NotSupported, StepFailed
 from tests.harness import Database, Worker, eventually
+from tests.harness.applications import applications
 from tests.harness.canvas_app import LEDGER, make_app
 
 StartWorker = Callable[..., Worker]
@@ -30,19 +30,11 @@ UNFINISHED = "select count(*) from pgqueue.sql_task where ended_at is null"
 
 @pytest.fixture
 def make(db: Database) -> Iterator[MakeApp]:
-    made: list[Celery] = []
+    def make_one(_dsn: str, role: str = "alice", **conf: Any) -> Celery:
+        return make_app(db.dsn_for(role), **conf)
 
-    def make(role: str = "alice", **conf: Any) -> Celery:
-        made.append(make_app(db.dsn_for(role), **conf))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.pool.force_close_all()
-        if hasattr(app.backend, "database"):
-            app.backend.result_consumer.stop()
-            app.backend.database.close()
-    WorkerSession.close_all()
+    with applications(db.dsn, make_one) as make:
+        yield make
 
 
 @pytest.fixture

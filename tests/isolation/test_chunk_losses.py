@@ -6,32 +6,15 @@ Who acts between two lines: the server, which runs the chunk; whoever ends sessi
 import psycopg
 import pytest
 
-from pgqueue.db.database import Database
 from pgqueue.worker import batch_monitor
 from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_lane import BatchRunner
-from pgqueue.worker.context import WorkerContext
-from pgqueue.worker.executor_session import ExecutorSession
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
 
 RUNS = "select pid from pg_stat_activity where application_name like '%batches' and wait_event_type = 'Lock'"
 ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
-
-
-@pytest.fixture
-def context(db, worker):
-    database = Database(db.dsn_for(worker.role))
-    yield WorkerContext.on(database, "")
-    database.close()
-
-
-@pytest.fixture
-def kept(context):
-    made = ExecutorSession("pgqueue executor 1", context.credentials)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -95,7 +78,7 @@ def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, kept, 
     run = in_background(runner.run, chunk)
     waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
     [(pid,)] = eventually(lambda: db.execute(waiting))
-    with cut_off(kept._session._connection):
+    with cut_off(kept._kept.session._connection):
         eventually(lambda: db.execute(waiting) not in ([], [(pid,)]), what="the job waits in another session")
         assert not db.execute("select from pg_stat_activity where pid = %s", [pid])
         owner.execute("commit")

@@ -9,12 +9,9 @@ transactions that want the same rows.
 import psycopg
 import pytest
 
-from pgqueue.db.database import Database
 from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_lane import BatchRunner
 from pgqueue.worker.batch_monitor import BatchMonitor
-from pgqueue.worker.context import WorkerContext
-from pgqueue.worker.executor_session import ExecutorSession
 from pgqueue.worker.running.error_fields import ConnectionLost
 from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant, terminate
@@ -35,20 +32,6 @@ def seen(owner, alice):
            grant all on public.seen, public.door to alice;
            select pgqueue.configure('group_commit', '100', queue => 'default')"""
     )
-
-
-@pytest.fixture
-def context(db, worker):
-    database = Database(db.dsn_for(worker.role))
-    yield WorkerContext.on(database, "")
-    database.close()
-
-
-@pytest.fixture
-def kept(context):
-    made = ExecutorSession("pgqueue executor 1", context.credentials)
-    yield made
-    made.close()
 
 
 @pytest.fixture

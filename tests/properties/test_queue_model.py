@@ -42,7 +42,11 @@ class Message:
     is_cancel_asked: bool = False
     attempts_left: int = 1
     is_expired: bool = False
+    #: Whether it counts as delivered: the next claim is told that it is redelivered.
     delivered: bool = False
+    #: Whether it counted before its claim, and whether it has begun since.
+    delivered_before: bool = False
+    begun: bool = False
 
 
 @dataclass
@@ -127,7 +131,8 @@ class Queue(RuleBasedStateMachine):
         for claim in got:
             message = self.model[claim.id]
             assert claim.redelivered is message.delivered
-            message.state, message.holder, message.token, message.delivered = "claimed", claimant.id, claim.token, True
+            message.delivered_before, message.delivered, message.begun = message.delivered, True, False
+            message.state, message.holder, message.token = "claimed", claimant.id, claim.token
         return tuple((claimant.id, claim) for claim in got)
 
     @rule(batch=claims, run_to=st.sampled_from(["end", "end", "end", "failure", "crash"]))
@@ -196,6 +201,9 @@ class Queue(RuleBasedStateMachine):
         for message in self.model.values():
             if message.state == "claimed" and message.holder in self.dead:
                 message.state, message.holder, message.token = "ready", None, None
+                # A job that had not begun is not the cause of the loss.
+                if message.kind == "job" and not message.begun:
+                    message.delivered = message.delivered_before
         self.dead.clear()
         present = self._present()
         for number, message in self.model.items():
@@ -278,6 +286,7 @@ class Queue(RuleBasedStateMachine):
             self._end(claim.id, "expired")
         else:
             assert begun is None
+            message.begun = True
             executor.lock(claim)
             executor.execute(claim)
             if run_to == "end":
@@ -299,6 +308,7 @@ class Queue(RuleBasedStateMachine):
             assert claimant.run(claim) == "succeeded"
             self._end(claim.id, "succeeded")
         else:
+            message.begun = True
             claimant.batch_executor.abandon(claim)
             if run_to == "failure":
                 self._fail(claimant.batch_executor, claim, message)

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from celery import Celery
 from kombu import Connection
@@ -28,10 +28,10 @@ from benchmarks.brokers import RabbitMQ, rabbitmq_program
 from pgqueue.config import to_conninfo, to_url
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
+from tests.harness.processes import Processes
 from tests.harness.servers import temporary_server
 
 QUEUE = "moved"
-ROOT = Path(__file__).parents[2]
 #: One task in so many has a due time, so many seconds ahead.
 DELAYED, DELAY_SECONDS = 10, 3
 _END_SECONDS = 300.0
@@ -89,11 +89,10 @@ class Publishers:
 class System:
     """The processes of the live system."""
 
-    def __init__(self, db: Database, rabbitmq: RabbitMQ, folder: Path) -> None:
+    def __init__(self, db: Database, rabbitmq: RabbitMQ, processes: Processes) -> None:
         self.db, self.rabbitmq = db, rabbitmq
-        self._folder = folder
+        self._processes = processes
         self._worker_dsn = db.dsn_for(db.worker_role())
-        self._started: list[subprocess.Popen[bytes]] = []
         db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
         db.execute("create table moved (number int, place text)")
 
@@ -105,20 +104,20 @@ class System:
         """Start a worker of the application on a broker, and wait until it consumes."""
         broker = self.rabbitmq.url if place == "rabbitmq" else to_url(to_conninfo(self._worker_dsn), "pgqueue")
         ran = self.count(place)
-        worker = self._start(
+        worker = self._processes.start(
             "celery", "-A", "tests.harness.moved_app", "worker", "--pool=threads", "--concurrency=4",
             f"--hostname={place}@localhost", "--without-gossip", "--without-mingle", "--loglevel=INFO",
             MOVED_BROKER=broker, MOVED_TABLE=self.db.dsn, MOVED_NAME=place,
         )  # fmt: skip
-        log = self._log(worker)
-        eventually(lambda: "ready." in log.read_text() or self.count(place) > ran, what=f"the worker on {place}")
+        read_log = partial(self._processes.read_log, worker)
+        eventually(lambda: "ready." in read_log() or self.count(place) > ran, what=f"the worker on {place}")
         return worker
 
     def start_relay(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a relay, and wait until it has a connection there."""
-        relay = self._start("pgqueue", "relay", *arguments, "--dsn", self._worker_dsn, **environment)
-        log = self._log(relay)
-        eventually(lambda: "connected to" in log.read_text() or "taking in from" in log.read_text(), what="the relay")
+        relay = self._processes.start("pgqueue", "relay", *arguments, "--dsn", self._worker_dsn, **environment)
+        read_log = partial(self._processes.read_log, relay)
+        eventually(lambda: "connected to" in read_log() or "taking in from" in read_log(), what="the relay")
         return relay
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
@@ -135,33 +134,6 @@ class System:
 
     def left_in_pgqueue(self) -> int:
         return int(self.db.fetch_value("select count(*) from pgqueue.message where queue = %s", [QUEUE]))
-
-    def _start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        with (self._folder / f"{len(self._started)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=ROOT,
-                env={**os.environ, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._started.append(process)
-        return process
-
-    def _log(self, process: subprocess.Popen[bytes]) -> Path:
-        return self._folder / f"{self._started.index(process)}.log"
-
-    def end(self) -> None:
-        for process in self._started:
-            process.terminate()
-        for process in self._started:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(self._folder.glob("*.log")))
 
 
 def move_there_and_back(system: System, rate: float, seconds: float) -> Outcome:
@@ -219,16 +191,16 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name, temporary_server() as server:
         folder = Path(name)
         with RabbitMQ(folder / "rabbitmq") as rabbitmq:
-            db = Database(server)
-            system: Any = System(db, rabbitmq, folder)
+            db, processes = Database(server), Processes(folder)
+            system = System(db, rabbitmq, processes)
             began = time.monotonic()
             try:
                 outcome = move_there_and_back(system, options.rate, options.seconds)
             except BaseException:
-                print(system.logs())
+                print(processes.read_ends_of_logs())
                 raise
             finally:
-                system.end()
+                processes.end()
             took = time.monotonic() - began
             db.close()
     print(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.people import fetch_value
+from tests.harness.reference import VIEWS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -67,25 +68,6 @@ MONITOR_FUNCTIONS = ["backlog"]
 READING_FUNCTIONS = ["slow_jobs"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
-VIEWS = [
-    "jobs",
-    "attempts",
-    "tasks",
-    "stats",
-    "stats_total",
-    "workers",
-    "queues",
-    "quotas",
-    "schedules",
-    "schedule_runs",
-    "configuration",
-    "limits",
-    "batches",
-    "slow",
-    "fleets",
-    "relays",
-    "fleet_processes",
-]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "

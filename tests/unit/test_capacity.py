@@ -14,7 +14,8 @@ from benchmarks.capacity import tables
 from benchmarks.capacity.__main__ import main
 from benchmarks.capacity.checking import Run, check
 from benchmarks.capacity.model import costs_of, heartbeat_cores, kind_named
-from benchmarks.capacity.simulation import Costs, Site, percentile_of, simulate
+from benchmarks.capacity.simulated_worker import Costs
+from benchmarks.capacity.simulation import Site, percentile_of, simulate
 from benchmarks.capacity.walls import find_all
 from benchmarks.capacity.workloads import JOB, WAITING
 
@@ -44,6 +45,7 @@ def test_one_core_with_a_fixed_service_time_does_as_much_as_it_has_time_for() ->
     assert outcome.wall == "server"
 
 
+@pytest.mark.slow
 def test_jobs_that_arrive_at_random_wait_as_long_as_queueing_theory_says() -> None:
     service, load = 0.001, 0.7
 
@@ -151,6 +153,7 @@ def test_heartbeats_are_read_between_what_was_measured(workers: int, cores: floa
     assert heartbeat_cores(MEASURED, workers) == pytest.approx(cores)
 
 
+@pytest.mark.slow
 def test_each_kind_and_number_of_workers_has_a_wall() -> None:
     found = find_all(MEASURED, 8, 0.001, numbers=(1, 3))
 

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 HEAVY = "('pgqueue', 'kombu', 'celery', 'psycopg', 'django', 'click')"
 
 

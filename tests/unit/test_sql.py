@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import pgqueue
+from pgqueue.broker.consuming import claims
 from pgqueue.sql import function_files, migrations, queries, query
 
 QUERIES = sorted(queries())
@@ -63,3 +64,32 @@ def test_a_query_is_used():
     sources = "".join(path.read_text() for path in Path(pgqueue.__file__).parent.rglob("*.py"))
 
     assert [name for name in QUERIES if f'"{name}"' not in sources] == []
+
+
+#: A call that states a default: the name of the setting, its default, and its bounds if there are any.
+READ = re.compile(
+    r"pgqueue[.]_(?:worker_interval|worker_number|limit|session_setting)\('(\w+)', ([^,)]+)(?:, ([^,)]+), ([^,)]+))?\)"
+)
+#: What an administrator sets with ALTER DATABASE may be shorter than what pgqueue.configure takes.
+SHORTER = {"result_ttl": "0"}
+
+
+def test_a_setting_has_one_default_wherever_it_is_read():
+    [settings] = [file.text for file in function_files() if file.name == "settings"]
+    known = {
+        name: [value.strip("'") for value in values.split(", ")]
+        for name, values in re.findall(
+            r"^    \('(\w+)', '[^']+', ((?:[^,]+, ){2}[^,]+), (?:true|false), ", settings, re.MULTILINE
+        )
+    }
+    reads = [(file.name, found) for file in function_files() for found in READ.findall(file.text)]
+
+    assert len(known) > 20
+    assert len({name for _, (name, *_) in reads}) > 10
+    for file, (name, *values) in reads:
+        default, least, greatest = (value.strip("'") for value in values)
+        assert default == known[name][0], (file, name)
+        if greatest:
+            assert [least, greatest] == [SHORTER.get(name, known[name][1]), known[name][2]], (file, name)
+    assert f"{claims._NAPTIME:g} s" == known["naptime"][0]
+    assert str(claims._MAX_ITEMS) == known["max_items"][0]

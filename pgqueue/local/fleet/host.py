@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...config import DSN_VARIABLE, LISTEN_DSN_VARIABLE
 from ..child_process import ChildProcess
+from ..handled_signals import handled_signals
 from ..service_notifier import ServiceNotifier
 from .slot import Slot
 from .wishes import Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import FrameType
+    from collections.abc import Callable, Mapping
 
     from .wish import Launch, Wish
 
@@ -53,7 +52,7 @@ class FleetHost:
         self._reports: list[dict[str, Any]] = []
         self._wishes = Wishes(options.dsn, options.launch.host, lambda: self._reports, say)
         self._notifier = ServiceNotifier()
-        # A handler of signals takes no lock, which the interrupted code may hold: it only sets these.
+        # The handler of signals sets these.
         self._stop = self._is_cold = False
         self._told_limit: tuple[str, ...] = ()
         self._was_held: bool | None = None
@@ -64,7 +63,7 @@ class FleetHost:
         Raises:
             PgQueueError: pgqueue is not installed in the database, or the login may keep no fleets.
         """
-        with self._handled_signals():
+        with handled_signals((*_WARM_SIGNALS, *_COLD_SIGNALS), self._on_signal):
             self._wishes.start()
             try:
                 while not self._stop:
@@ -161,15 +160,6 @@ class FleetHost:
             if self._slots:
                 time.sleep(_LOOK_SECONDS)
 
-    @contextmanager
-    def _handled_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._on_signal) for number in (*_WARM_SIGNALS, *_COLD_SIGNALS)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         self._is_cold = self._is_cold or self._stop or number in _COLD_SIGNALS
         self._stop = True

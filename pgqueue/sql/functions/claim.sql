@@ -283,17 +283,11 @@ begin
         queue_timeout = coalesce(pgqueue._configured_for_queue(m.queue, m.submitter, 'timeout'), pgqueue._configured_for_all('worker_timeout'))::interval
     from free f
     where m.id = f.id
-    returning m.*
+    returning m as job
   )
-  select c.id, c.token,
-         case when l.lane = 'batch' then to_json(c.submitter::bigint)
-              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
-         l.lane
-  from claimed c
-  left join pgqueue.role_key k on k.role = c.submitter
-  cross join lateral (select pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)) l (lane);
+  select j.* from claimed c cross join lateral pgqueue._claimed_job(c.job) j;
 end
 $$;
 comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
-  'Claims a job for which a running job waits, for the worker of the running job, before other messages and also from a worker that has not begun it. message: as in pgqueue._claim';
+  'Claims a job for which a running job waits, for the worker of the running job, before other messages and also from a worker that has not begun it. The row is that of pgqueue._claimed_job';
 grant execute on function pgqueue._claim_awaited(bigint, bigint, bigint) to pgqueue_worker;

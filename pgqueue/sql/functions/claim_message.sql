@@ -28,6 +28,20 @@ end;
 comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
   is 'A job as an executor of the top-level lane needs it';
 
+create or replace function pgqueue._claimed_job(m pgqueue.message)
+  returns table (id bigint, token bigint, message json, lane pgqueue.lane)
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select m.id, m.token,
+         case when l.lane = 'batch' then to_json(m.submitter::bigint)
+              else pgqueue._job_document(m.id, m.token, m.queue, m.attempts, m.submitter, m.sql, m.params, m.settings, coalesce(m.timeout, m.queue_timeout), m.kept, m.label) end,
+         l.lane
+  from (select pgqueue._lane((select k.runner from pgqueue.role_key k where k.role = m.submitter), m.kept, m.top_level, m.settings, m.params, m.sql)) l (lane)
+$$;
+comment on function pgqueue._claimed_job(pgqueue.message) is
+  'The answer to a worker that has claimed one job which runs by itself. message: for a job of the batch lane the number of its submitter, else its document';
+
 create or replace function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
                                      submitter oid, sql text, params text[], settings jsonb, timeout interval,
                                      kept pgqueue.result_kept, label text)

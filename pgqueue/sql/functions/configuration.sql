@@ -69,14 +69,32 @@ alter view pgqueue.configuring alter column role set default quote_ident(current
 comment on view pgqueue.configuring is 'Where pgqueue.configure inserts what a role wants to set: pgqueue._set_up does it';
 grant insert (setting, value, queue) on pgqueue.configuring to pgqueue_user, pgqueue_admin;
 
+create or replace function pgqueue._settings_holder(role oid)
+  returns oid
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case when pg_has_role(role, 'pgqueue_admin', 'member') or role = quote_ident(current_user)::regrole::oid then 0 else role end
+$$;
+comment on function pgqueue._settings_holder(oid) is 'Whose settings a role changes: as an administrator or the owner those of all (0), else its own';
+
+create or replace function pgqueue._is_own_queue(queue text, holder oid)
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from pgqueue.queue q where q.name = _is_own_queue.queue and q.declared_by = holder)
+     and not exists (select from pgqueue.queue q where q.name = _is_own_queue.queue and q.declared_by = 0)
+$$;
+comment on function pgqueue._is_own_queue(text, oid) is 'Whether a role has declared a queue itself, and no administrator has';
+
 create or replace function pgqueue._set_up()
   returns trigger
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Administrators set for all.
-  holder oid := case when pg_has_role(new.role, 'pgqueue_admin', 'member') or new.role = quote_ident(current_user)::regrole::oid then 0 else new.role end;
+  holder oid := pgqueue._settings_holder(new.role);
   stored text := pgqueue._check_setting(new.setting, new.value, new.queue);
 begin
   if holder <> 0 then
@@ -87,9 +105,7 @@ begin
     elsif new.setting = 'durability' then
       raise exception 'permission denied for setting "durability" of queue "%"', new.queue
         using errcode = '42501', hint = 'Administrators set it. A job may have a durability of its own: durability => ''async''.';
-    elsif not exists (select from pgqueue.queue q where q.name = new.queue and q.declared_by = holder)
-      or exists (select from pgqueue.queue q where q.name = new.queue and q.declared_by = 0)
-    then
+    elsif not pgqueue._is_own_queue(new.queue, holder) then
       raise exception 'permission denied for queue "%"', new.queue
         using errcode = '42501', hint = 'Administrators configure queues, and a role those that it has declared itself, for its own jobs.';
     elsif exists (select from pgqueue.configured c where c.queue = new.queue and c.setting = new.setting and c.role = 0) then

@@ -84,15 +84,12 @@ create or replace function pgqueue._set_limit()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Administrators set for all.
-  holder oid := case when pg_has_role(new.role, 'pgqueue_admin', 'member') or new.role = quote_ident(current_user)::regrole::oid then 0 else new.role end;
+  holder oid := pgqueue._settings_holder(new.role);
 begin
   perform pgqueue._check_limit(new.queue, new.max_running, new.per_key, new.rate, new.period, new.burst);
   if holder <> 0 then
     perform pgqueue._require_part(holder);
-    if not exists (select from pgqueue.queue q where q.name = new.queue and q.declared_by = holder)
-      or exists (select from pgqueue.queue q where q.name = new.queue and q.declared_by = 0)
-    then
+    if not pgqueue._is_own_queue(new.queue, holder) then
       raise exception 'permission denied for queue "%"', new.queue
         using errcode = '42501', hint = 'Administrators limit queues, and a role those that it has declared itself, for its own messages.';
     elsif exists (select from pgqueue.limit_rule l where l.queue = new.queue and l.role = 0) then

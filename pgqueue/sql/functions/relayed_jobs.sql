@@ -28,23 +28,14 @@ begin
     perform pgqueue._release(array[m.id], array[m.token], true);
     return;
   end if;
-  return query
-  with taken as (
-    update pgqueue.message q set token = pgqueue._random_bigint(), worker_id = _take_over_job.worker_id where q.id = m.id
-    returning q.*
-  )
-  select t.id, t.token,
-         case when l.lane = 'batch' then to_json(t.submitter::bigint)
-              else pgqueue._job_document(t.id, t.token, t.queue, t.attempts, t.submitter, t.sql, t.params, t.settings, coalesce(t.timeout, t.queue_timeout), t.kept, t.label) end,
-         l.lane
-  from taken t
-  left join pgqueue.role_key k on k.role = t.submitter
-  cross join lateral (select pgqueue._lane(k.runner, t.kept, t.top_level, t.settings, t.params, t.sql)) l (lane);
+  update pgqueue.message q set token = pgqueue._random_bigint(), worker_id = _take_over_job.worker_id where q.id = m.id
+  returning q.* into m;
+  return query select j.* from pgqueue._claimed_job(m) j;
   update pgqueue.worker w set queues = w.queues || m.queue where w.id = _take_over_job.worker_id and m.queue <> all (w.queues);
 end
 $$;
 comment on function pgqueue._take_over_job(int, bigint, bigint) is
-  'Gives a worker the claim that a relay has on a job; no row if the relay has it no more. claim: the token of the wake-up. message: as in pgqueue._claim_awaited';
+  'Gives a worker the claim that a relay has on a job; no row if the relay has it no more. claim: the token of the wake-up. The row is that of pgqueue._claimed_job';
 grant execute on function pgqueue._take_over_job(int, bigint, bigint) to pgqueue_worker;
 
 create or replace function pgqueue._kept_jobs(ids bigint[], tokens bigint[])

@@ -114,8 +114,7 @@ create or replace function pgqueue_run.check_result(role oid)
 as $$
 begin
   if not exists (select from pgqueue.role_key k where k.role = check_result.role and pgqueue._is_intact(k.result_runner, k.runner_xid, k.role)) then
-    raise exception 'the runner of role % is not as pgqueue made it', role::regrole
-      using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+    perform pgqueue._refuse_runner(role);
   end if;
 end
 $$;

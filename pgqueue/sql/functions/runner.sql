@@ -257,6 +257,18 @@ as $$
 $$;
 comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
 
+create or replace function pgqueue._refuse_runner(role oid)
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'the runner of role % is not as pgqueue made it', role::regrole
+    using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+end
+$$;
+comment on function pgqueue._refuse_runner(oid) is 'Raises PQ006: what runs the jobs of a role was changed since it was enrolled';
+
 create or replace function pgqueue_run.check_runner(role oid)
   returns void
   language plpgsql stable security definer
@@ -264,8 +276,7 @@ create or replace function pgqueue_run.check_runner(role oid)
 as $$
 begin
   if not exists (select from pgqueue.role_key k where k.role = check_runner.role and pgqueue._is_intact(k.runner, k.runner_xid, k.role)) then
-    raise exception 'the runner of role % is not as pgqueue made it', role::regrole
-      using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+    perform pgqueue._refuse_runner(role);
   end if;
 end
 $$;

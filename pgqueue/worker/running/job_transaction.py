@@ -13,17 +13,16 @@ between, the statement runs again.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from ...errors import from_driver
 from ..claimed_job import Ending
-from .error_fields import SqlstateError, canceled, fields_of, needs_own_transaction, timed_out
+from .deadline import Deadline
+from .error_fields import SqlstateError, canceled, fields_of, needs_own_transaction
 from .job_settings import QUOTING, READ_ONLY, JobSettings, settings_outside
 from .notices import Notices
 from .pipeline_call import PipelineCall
@@ -31,7 +30,7 @@ from .result_buffer import ResultBuffer
 from .sql_splitter import Statement, check_parameters, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from psycopg.pq.abc import PGresult
 
@@ -104,7 +103,7 @@ class JobTransaction:
         self.has_begun = False
         #: The session holds nothing of the job any more.
         self.has_cleaned_up = False
-        self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
+        self._deadline = Deadline(job.timeout_ms)
 
     def run(self) -> str:
         """Run the job, commit it, and return a short description of its effect.
@@ -149,7 +148,7 @@ class JobTransaction:
             self._apply(settings.before)
         is_read_only = self._session.reports(READ_ONLY) == "on"
         has_savepoint = is_read_only or any(statement.sets_transaction for statement in statements)
-        with self._cancelable():
+        with self._guard.opened(self._session):
             inside = settings.inside
             self._lock = PipelineCall.named(
                 "enter_job", **self._job.key, names=list(inside), values=list(inside.values())
@@ -175,9 +174,9 @@ class JobTransaction:
         if ending is not None:
             raise NotToBegin(Ending(ending))
         self._apply(settings_outside(self._job, self._application_name))
-        with self._cancelable():
+        with self._guard.opened(self._session):
             answer = _Answer([])
-            if timer := self._arm_timeout(is_local=False):
+            if timer := self._deadline.arm(is_local=False):
                 self._statements.exchange(timer)
             self._run_alone(statement, answer, result.add)
         output_settings = self._output_settings()
@@ -186,17 +185,6 @@ class JobTransaction:
         self._session.call("begin_transaction")
         self._complete(answer, result, [], output_settings=output_settings, has_committed=True)
         return answer
-
-    @contextmanager
-    def _cancelable(self) -> Iterator[None]:
-        """Allow a cancel to reach the session; one that arrives after the commit changes nothing."""
-        if self._guard.open(self._session):
-            self._guard.close()
-            raise canceled()
-        try:
-            yield
-        finally:
-            self._guard.close()
 
     def _run_statements(
         self, statements: list[Statement], result: ResultBuffer, beginning: list[PipelineCall], *, is_first_done: bool
@@ -213,7 +201,7 @@ class JobTransaction:
             if number > 1:
                 self._statements.pause()
             calls, beginning = beginning, []
-            calls += self._arm_timeout(is_local=True)
+            calls += self._deadline.arm(is_local=True)
             receive = result.add if number == len(statements) else None
             if statement.is_understood:
                 call = PipelineCall.of(statement, self._job.params, receive)
@@ -250,9 +238,8 @@ class JobTransaction:
         Args:
             has_committed: the job's effects are committed: no cancel and no timeout undoes them any more.
         """
-        if not has_committed and self._deadline is not None and monotonic() > self._deadline:
-            # The job has caught the timeout.
-            raise timed_out()
+        if not has_committed:
+            self._deadline.require()
         output_settings = output_settings or self._output_settings()
         key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
         chunks = result.chunks() if has_rows else iter(())
@@ -303,14 +290,6 @@ class JobTransaction:
             raise
         finally:
             self.has_begun = self.has_begun or (self._lock.is_done and self._lock.error is None)
-
-    def _arm_timeout(self, *, is_local: bool) -> list[PipelineCall]:
-        if self._deadline is None:
-            return []
-        remaining_ms = int((self._deadline - monotonic()) * 1000)
-        if remaining_ms <= 0:
-            raise timed_out()
-        return [PipelineCall.named("arm_timeout", remaining_ms=remaining_ms, is_local=is_local)]
 
     def _output_settings(self) -> dict[str, str]:
         return {name: self._session.reports(name) or "" for name in _OUTPUT_SETTINGS}

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from ...errors import from_driver
 from ..claimed_job import Ending
-from .error_fields import SqlstateError, canceled, timed_out
+from .deadline import Deadline
+from .error_fields import SqlstateError, canceled
 from .job_settings import QUOTING, SET_BEFORE
 from .job_transaction import CLAIM_LOST, NotToBegin
 from .notices import Notices
@@ -27,7 +26,7 @@ from .runner_forms import Form
 from .sql_splitter import PARSED_LENGTH, check_parameters, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ..cancellation import CancelGuard
     from ..claimed_job import ClaimedJob
@@ -143,7 +142,7 @@ class ResultTransaction:
         self._notices = notices
         self._flush_progress = flush_progress
         self._application_name = application_name
-        self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
+        self._deadline = Deadline(job.timeout_ms)
         self._ending: dict[str, Any] | None = None
         #: The job has run, also if it fails from now on.
         self.has_begun = False
@@ -159,19 +158,9 @@ class ResultTransaction:
             SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
             ConnectionLost: the session has ended; whether the commit was made is unknown.
         """
-        with ResultBuffer(is_kept=True) as result, self._cancelable():
+        with ResultBuffer(is_kept=True) as result, self._guard.opened(self._session):
             self._run(result)
             return self._complete(result)
-
-    @contextmanager
-    def _cancelable(self) -> Iterator[None]:
-        if self._guard.open(self._session):
-            self._guard.close()
-            raise canceled()
-        try:
-            yield
-        finally:
-            self._guard.close()
 
     def _run(self, result: ResultBuffer) -> None:
         job, has_rows = self._job, self._form.form is not Form.NOTHING
@@ -185,7 +174,7 @@ class ResultTransaction:
         names = {"result": f"result_{job.role}"}
         run = PipelineCall.named("run_result", names, **job.key, form=self._form.form.value)
         run.receive = lambda answer, encoding: self._receive(result, answer, encoding)
-        calls = [PipelineCall.named("begin_own_transaction"), enter, *self._arm_timeout(), run]
+        calls = [PipelineCall.named("begin_own_transaction"), enter, *self._deadline.arm(is_local=True), run]
         if has_rows:
             calls.append(PipelineCall.of_cursor(_CURSOR, result.describe))
         calls.append(PipelineCall.named("leave_result", names))
@@ -201,14 +190,6 @@ class ResultTransaction:
         if self._ending is None:
             raise NotToBegin
 
-    def _arm_timeout(self) -> list[PipelineCall]:
-        if self._deadline is None:
-            return []
-        remaining_ms = int((self._deadline - monotonic()) * 1000)
-        if remaining_ms <= 0:
-            raise timed_out()
-        return [PipelineCall.named("arm_timeout", remaining_ms=remaining_ms, is_local=True)]
-
     def _receive(self, result: ResultBuffer, answer: Any, encoding: str) -> None:
         """Take lines of the runner: a row is in parentheses, and the last line says how the run ended."""
         for number in range(answer.ntuples):
@@ -220,9 +201,7 @@ class ResultTransaction:
 
     def _complete(self, result: ResultBuffer) -> str:
         assert self._ending is not None
-        if self._deadline is not None and monotonic() > self._deadline:
-            # The job has caught the timeout.
-            raise timed_out()
+        self._deadline.require()
         if self._guard.cause:
             raise canceled()
         snooze_ms = self._ending["snooze_ms"]
