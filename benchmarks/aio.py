@@ -59,14 +59,14 @@ async def launch_paced(dsn: str, count: int) -> tuple[LoopProbe, float]:
     """Launch jobs at their pace, each in a coroutine of its own; return the lag and the launches a minute."""
     async with pgqueue.aio.connect(dsn) as client:
         await client.launch(STATEMENT)
-        launched: list[asyncio.Task[pgqueue.aio.AsyncJob]] = []
         began = time.perf_counter()
-        async with LoopProbe() as probe:
+        # A group forgets the tasks that have ended, as a service does with its requests. To gather a list of 10,000 of
+        # them stopped the loop for 27 ms at the end.
+        async with LoopProbe() as probe, asyncio.TaskGroup() as group:
             for n in range(count):
                 ahead = began + n * 60 / LAUNCHES_PER_MINUTE - time.perf_counter()
                 await asyncio.sleep(max(0.0, ahead))
-                launched.append(asyncio.ensure_future(client.launch(STATEMENT)))
-            await asyncio.gather(*launched)
+                group.create_task(client.launch(STATEMENT))
         return probe, count / (time.perf_counter() - began) * 60
 
 

@@ -40,8 +40,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import psycopg
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 SCHEMA = "pgqueue"
 
@@ -355,6 +359,11 @@ def from_report(
         kind = ServerError
     hint = fields["hint"] or _find_hint(sqlstate, message)
     return kind(message, sqlstate=sqlstate, handle=handle, **{**fields, "hint": hint})
+
+
+def is_refusal(failure: Exception) -> TypeGuard[PgQueueError]:
+    """Return whether waiting does not help: pgqueue is not there, is of another version, or the login lacks a right."""
+    return isinstance(failure, (InstallationError, NotPermitted)) and not isinstance(failure, ServerInRecovery)
 
 
 def from_job(

@@ -58,7 +58,7 @@ AREAS = {
     ),
     "client": Area(
         tests=(
-            "integration/test_aio*.py", "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_schedule_imports.py", "integration/test_client*.py", "integration/test_several_databases.py", "integration/test_connection_options.py",
+            "integration/test_aio*.py", "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_schedule_imports.py", "integration/test_client*.py", "integration/test_several_databases.py", "unit/test_database_processes.py", "integration/test_connection_options.py",
             "integration/test_database.py", "integration/test_many_jobs.py", "integration/test_prepared_queries.py", "integration/test_terminals.py",
             "integration/test_comparison_service.py", "integration/test_django_app.py", "integration/test_kit.py", "unit/test_kit_alone.py", "unit/test_client_*.py", "unit/test_types.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_crontab.py", "unit/test_errors.py",
             "unit/test_handle.py", "unit/test_http_server.py", "integration/test_exporter.py", "integration/test_dashboards.py", "unit/test_options.py", "unit/test_text_format.py", "unit/test_without_posix.py",

@@ -152,6 +152,12 @@ CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._ambient_timeout() RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -369,6 +375,9 @@ CREATE FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) RETURNS bigin
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off';
 
+CREATE FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) RETURNS boolean
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -519,6 +528,39 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE TABLE pgqueue.queue_switch (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durability text,
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
+
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
+
+CREATE FUNCTION pgqueue._claim_policy(queue text) RETURNS TABLE(is_async boolean, group_commit integer, timeout interval, of_roles jsonb)
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._claimed_job(m pgqueue.message) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -546,24 +588,6 @@ CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text
 CREATE FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    pruned_to timestamp with time zone,
-    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
-    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
-
-COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
 
 CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -604,9 +628,6 @@ COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does no
 CREATE FUNCTION pgqueue._continue_member(id bigint, new_id bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1423,6 +1444,9 @@ CREATE FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_c
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) RETURNS json
+    LANGUAGE sql STABLE;
+
 CREATE TABLE pgqueue.chord (
     group_id text NOT NULL,
     size integer,
@@ -1469,11 +1493,8 @@ CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) RETURNS boolean
-    LANGUAGE sql STABLE;
+CREATE FUNCTION pgqueue._has_seen(captured text, seen_columns text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
@@ -1718,18 +1739,6 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
 
-CREATE TABLE pgqueue.queue_switch (
-    name text NOT NULL,
-    paused boolean DEFAULT false NOT NULL,
-    durability text,
-    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
-);
-
-COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
-
-COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
-
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1937,7 +1946,7 @@ CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETU
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._may_keep_result(role oid) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
@@ -2066,7 +2075,7 @@ CREATE FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false, closes boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2271,6 +2280,10 @@ CREATE FUNCTION pgqueue._refuse_excess(role oid, over_quota text) RETURNS boolea
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._refuse_large_value() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._refuse_loopback(loopback text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2491,6 +2504,9 @@ CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolea
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) RETURNS interval
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._roles_without_runner() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2505,6 +2521,10 @@ CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) R
 
 CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._run_ending(id bigint) RETURNS pgqueue.ending
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
@@ -2625,6 +2645,12 @@ CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
     LANGUAGE sql;
 
@@ -2640,9 +2666,6 @@ CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_resu
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
@@ -4662,6 +4685,15 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._ambient_timeout() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_timeout() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
@@ -4803,6 +4835,9 @@ REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie
 GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel_waiting(ids bigint[], reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
@@ -4968,6 +5003,8 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_policy(queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._claimed_job(m pgqueue.message) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
@@ -5006,9 +5043,6 @@ REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held bo
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._continue_member(id bigint, new_id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
@@ -5442,6 +5476,8 @@ GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, et
 
 REVOKE ALL ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._groupable_job(role oid, group_commit integer, of_roles jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_worker;
@@ -5471,11 +5507,8 @@ GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -5855,8 +5888,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 
 REVOKE ALL ON FUNCTION pgqueue._outcome_seal(seal_key text, task_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean, closes boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 
@@ -6000,6 +6033,9 @@ GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_large_value() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_loopback(loopback text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
@@ -6142,6 +6178,8 @@ REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._role_timeout(of_roles jsonb, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._roles_without_runner() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._roles_without_runner() TO pgqueue_worker;
@@ -6155,6 +6193,9 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
 
@@ -6236,6 +6277,12 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
@@ -6251,12 +6298,6 @@ GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
-
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
@@ -7008,7 +7049,7 @@ CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at 
 
 CREATE VIEW pgqueue.own_binding (exchange text, routing_key text, pattern text, queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_key (role oid, key text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_key (role oid, key text, loopback text, max_workers text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_seal (role oid, digest text) WITH (security_barrier=true);
 
@@ -7018,7 +7059,7 @@ CREATE VIEW pgqueue.own_session_seal (role oid, seal text) WITH (security_barrie
 
 CREATE VIEW pgqueue.own_settings (settings jsonb) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WITH (security_barrier=true);
+CREATE VIEW pgqueue.own_statement (settings jsonb, cookie bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from ..worker.database_log import name_database_in_text
 from ..worker.json_log import log_as_json
 
 
@@ -12,4 +13,5 @@ def start_log(log_format: str) -> None:
     if log_format == "json":
         log_as_json(logging.INFO)
     else:
+        name_database_in_text()
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

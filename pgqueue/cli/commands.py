@@ -1,7 +1,7 @@
 """The command line: the list of commands, and the handling of errors.
 
 Each command lives in a module beside this one. Here every error becomes one line, a hint and an exit code: 0 success, 1
-failure, 2 wrong usage, 130 interrupt.
+failure, 2 wrong usage, 130 interrupt. A process for one of several databases has 78 if its database refuses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import click
 import psycopg
 
 from .. import __version__
-from ..errors import PgQueueError, from_driver
+from ..errors import PgQueueError, from_driver, is_refusal
+from ..local.child_process import EXIT_REFUSED
+from ..worker.database_log import database_name
 from . import (
     compat,
     configuration,
@@ -117,12 +119,10 @@ def run(arguments: Sequence[str]) -> int:
             misuse.show()
         return misuse.exit_code
     except PgQueueError as failure:
-        show_failure(failure, as_json=as_json)
-        return EXIT_FAILED
+        return _end_with(failure, as_json=as_json)
     except psycopg.Error as failure:
         # A connection may break where pgqueue's own code does not convert the error.
-        show_failure(from_driver(failure), as_json=as_json)
-        return EXIT_FAILED
+        return _end_with(from_driver(failure), as_json=as_json)
     except ModuleNotFoundError as failure:
         found = find_package(failure.name or "")
         if found is None:
@@ -137,6 +137,14 @@ def run(arguments: Sequence[str]) -> int:
         show_failure(str(failure), as_json=as_json)
         return EXIT_FAILED
     return outcome_code if isinstance(outcome_code, int) else 0
+
+
+def _end_with(failure: PgQueueError, *, as_json: bool) -> int:
+    """Show an error, and return the exit code."""
+    name = database_name()
+    show_failure(failure, as_json=as_json, about=name)
+    # The parent of a process for one of several databases starts it again, but not at once if people have to act.
+    return EXIT_REFUSED if name is not None and is_refusal(failure) else EXIT_FAILED
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from ..errors import PortInUse
+from ..flower_ui.other_databases import FlowerPlace, tell_flowers
 from ..local.child_process import die_with_parent
 from ..local.readiness import is_port_free
+from ..worker.database_log import name_database_in_text, take_database_name
 from .celery_app import database_of, find_app
 from .several import (
     RepeatableCommand,
@@ -60,6 +62,8 @@ def flower(
     With --dsn more than once, one Flower for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
+    name_database_in_text()
     places = find_places(dsn, listen_dsn)
     if places and app_name is not None:
         raise click.UsageError("-A does not go with several --dsn: an app has one broker")
@@ -72,6 +76,7 @@ def flower(
     if places:
         for number, place in enumerate(places):
             click.echo(f"pgqueue: {place.name} on http://{address}:{port + number}", err=True)
+        tell_flowers([FlowerPlace(place.name, port + number) for number, place in enumerate(places)])
         # The last of two options counts.
         return run_for_each(places, further=lambda number: [f"--port={port + number}"])
     app = find_app(app_name, one_or_none(dsn), one_or_none(listen_dsn))

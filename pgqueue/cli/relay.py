@@ -12,6 +12,7 @@ import click
 from ..config import LISTEN_DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.child_process import die_with_parent
+from ..worker.database_log import take_database_name
 from .command_log import start_log
 from .options import is_on_command_line, log_format_option
 from .several import (
@@ -108,6 +109,7 @@ def relay(
     for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
     start_log(log_format)
     # py-amqp logs each frame, and what connects has options with passwords.
     logging.getLogger("amqp").setLevel(logging.WARNING)
@@ -123,7 +125,7 @@ def relay(
             raise click.UsageError(
                 "--from does not go with several --dsn: each message would go to one of them by chance"
             )
-        return run_for_each(places)
+        return run_for_each(places, log_format=log_format)
     if listen_dsn:
         os.environ[LISTEN_DSN_VARIABLE] = listen_dsn[0]
     database = _database(one_or_none(dsn))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, WORKER_DSN_VARIABLE, to_conninfo
 from ..errors import PgQueueError
+from ..worker.json_log import log_as_json
 from .failure import failure_fields, show_failure
 from .options import Command, json_option
 from .output import print_json
@@ -92,21 +94,44 @@ def find_places(dsns: Sequence[str], listen_dsns: Sequence[str]) -> list[Place]:
     ]
 
 
-def run_for_each(places: Sequence[Place], *, further: Callable[[int], Sequence[str]] = lambda _number: ()) -> int:
+def run_for_each(
+    places: Sequence[Place], *, further: Callable[[int], Sequence[str]] = lambda _number: (), log_format: str = "text"
+) -> int:
     """Run the command of now as one process for each database, until a signal; return the exit code.
 
     Args:
         further: returns the arguments that the process for the database of a number, from 0, gets besides.
+        log_format: how it says which process starts and ends: text or json.
+
+    Raises:
+        UsageError: two of them are the same database.
     """
     from ..local.database_processes import DatabaseProcesses
+    from ..local.database_twins import TwinWatch, compare
 
+    dsns = [place.dsn for place in places]
+    found = compare(dsns)
+    for number, first in found.twins:
+        raise click.UsageError(f"--dsn names one database twice, as {places[first].name} and as {places[number].name}")
     context = click.get_current_context()
     arguments = [str(context.info_name), *_without_databases(context.meta[_ARGUMENTS])]
     # They come after the others, because of an option that is given twice the last counts; and before --, after which
     # no option comes.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     each = [[*arguments[:end], *further(number), *arguments[end:]] for number in range(len(places))]
-    return DatabaseProcesses(places, each, lambda line: click.echo(f"pgqueue: {line}", err=True)).run()
+    say = _say_in_text
+    if log_format == "json":
+        log_as_json(logging.INFO)
+        say = _say_in_json
+    return DatabaseProcesses(places, each, say, None if found.is_complete else TwinWatch(dsns)).run()
+
+
+def _say_in_text(line: str) -> None:
+    click.echo(f"pgqueue: {line}", err=True)
+
+
+def _say_in_json(line: str) -> None:
+    logging.getLogger("pgqueue.databases").info(line)
 
 
 def on_several_databases(command: Command) -> Command:

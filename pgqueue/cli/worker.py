@@ -13,6 +13,7 @@ from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
 from ..local.service_watch import ServiceWatch
 from ..schema.prepare import require_worker
+from ..worker.database_log import name_database_in_text, take_database_name
 from ..worker.json_log import log_celery_as_json
 from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
@@ -124,12 +125,15 @@ def worker(dsn: tuple[str, ...], listen_dsn: tuple[str, ...], **given: Any) -> i
     With --dsn more than once, one process for each database runs, and all stop together.
     """
     die_with_parent()
+    take_database_name()
     options = WorkerOptions(**given)
+    if options.log_format == "text":
+        name_database_in_text()
     if places := find_places(dsn, listen_dsn):
         _refuse_for_several(options)
         # An app that names its broker would run for that one in each process.
         further = ["--same-database"] if options.app_name is not None else []
-        return run_for_each(places, further=lambda _number: further)
+        return run_for_each(places, further=lambda _number: further, log_format=options.log_format)
     return _run(options, one_or_none(dsn), one_or_none(listen_dsn))
 
 

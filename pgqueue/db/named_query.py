@@ -81,8 +81,18 @@ def bind(session: psycopg.Connection[Any], name: str, params: Mapping[str, objec
     """Bind values to a named query for one connection."""
     text, names = numbered(name)
     transformer = Transformer(session)
-    values = transformer.dump_sequence([params[each] for each in names], [PyFormat.AUTO] * len(names))
+    values = transformer.dump_sequence([_to_text(params[each]) for each in names], [PyFormat.AUTO] * len(names))
     return BoundQuery(name, text, values, tuple(transformer.types or ()), transformer.formats, transformer)
+
+
+def _to_text(value: object) -> object:
+    """Return a list of integers as the text of an array, of which the server knows the type; else the value.
+
+    psycopg's dumper of lists looks at each element several times, which takes ten times as long.
+    """
+    if type(value) is list and set(map(type, value)) == {int}:
+        return f"{{{','.join(map(str, value))}}}"
+    return value
 
 
 def load(transformer: abc.Transformer, results: Sequence[pq.abc.PGresult]) -> Rows:

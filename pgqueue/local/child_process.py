@@ -17,6 +17,8 @@ from pathlib import Path
 
 from .death_signal import signal_me_when_parent_dies
 
+#: The exit code of a process whose database refuses it for a reason that only people can end (EX_CONFIG of sysexits.h).
+EXIT_REFUSED = 78
 _PARENT_VARIABLE = "PGQUEUE_PARENT_PID"
 _TELL_SECONDS = 1.0
 

@@ -6,8 +6,11 @@ and its end commit together.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import psycopg
 
 from ..after_fork import Turn, call_in_forked_child
 from ..broker.registered_worker import RegisteredWorker
@@ -40,7 +43,7 @@ class JobRuns:
     _known_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, conninfo: str, name: str) -> None:
-        database = Database.for_dsn(conninfo)
+        self._database = database = Database.for_dsn(conninfo)
         self._ends = _Ends()
         self._pool = ExecutorPool(WorkerContext.on(database, name), (1, _MOST_EXECUTORS), self._ends)
         self._worker = RegisteredWorker(database, self._pool.cancel_poller.poll_soon)
@@ -55,10 +58,9 @@ class JobRuns:
             return cls._known[conninfo]
 
     def run(self, job_id: int, claim: int) -> Ending | None:
-        """Take a job over and run it to the end of this run.
+        """Take a job over and run it to the end of this run; return how that ended.
 
-        Return how it ended as far as this process knows: GONE, the relay has it no more; None, it has ended in the
-        server, which knows how.
+        GONE: the relay has the job no more. None: it ran, and the server that knows how it ended cannot be reached.
 
         Raises:
             psycopg.Error, PgQueueError: as `RegisteredWorker.take_over`.
@@ -69,13 +71,20 @@ class JobRuns:
         try:
             self._ends.expect(taken.token)
             self._pool.submit([_to_job(taken)])
-            return self._ends.wait(taken.token, self._pool.deliver)
+            ending = self._ends.wait(taken.token, self._pool.deliver)
         except BaseException:
             # A time limit of Celery, for example. The jobs that run here are stopped, and come again.
             self._pool.cancel_running()
             raise
         finally:
             self._worker.end(taken)
+        return ending or self._ask_for_ending(job_id)
+
+    def _ask_for_ending(self, job_id: int) -> Ending | None:
+        """Return how a job of the batch lane ended: the server runs many in one call, and reports errors only."""
+        with contextlib.suppress(psycopg.Error):
+            return Ending(self._database.fetch("run_ending", job_id=job_id)[0][0])
+        return None
 
     def close(self) -> None:
         """Wait for the jobs that run, end the executors, and unregister."""

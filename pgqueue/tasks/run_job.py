@@ -32,8 +32,9 @@ _LONGEST_DELAY_SECONDS = 60
 def run_job(self: Any, job_id: int, claim: int) -> str:
     """Run a job, if this message is the first to come for the claim of the relay; return how this run ended.
 
-    The outcome of the job, its result and its error are in PostgreSQL, as if `pgqueue worker` had run it. A job that
-    failed is therefore no failed task.
+    That is a word of the type `pgqueue.ending`, such as succeeded, failed or retried; ended: the server that knows it
+    cannot be reached. The outcome of the job, its result and its error are in PostgreSQL, as if `pgqueue worker` had
+    run it. A job that failed is therefore no failed task.
 
     Raises:
         InvalidArgument: this is no wake-up of a relay.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -119,8 +119,12 @@ class Chunk:
         places: dict[str, int] = {}
         return sorted(self.jobs, key=lambda job: places.setdefault(job.queue, len(places)))
 
-    def next_jobs(self, left: list[BatchJob]) -> list[BatchJob]:
-        """Return the jobs of the next call: those that may share a transaction, or those that run by themselves."""
+    def next_jobs(self, left: list[BatchJob], group_size: int) -> list[BatchJob]:
+        """Return the jobs of the next call: those that may share a transaction, or those that run by themselves.
+
+        Args:
+            group_size: how many may share a transaction at most, beside what their queue says.
+        """
         if self.is_each_alone:
             return left[:1]
         first = left[0]
@@ -129,7 +133,7 @@ class Chunk:
         if self._is_alone(first):
             return list(takewhile(lambda job: self._is_alone(job) and job.id not in self.traced, left))
         together = takewhile(lambda job: job.queue == first.queue and not self._is_alone(job), left)
-        return list(together)[: first.group_commit]
+        return list(islice(together, min(first.group_commit, group_size)))
 
     def is_group(self, jobs: Sequence[BatchJob]) -> bool:
         """Return whether the jobs of a call share a transaction."""

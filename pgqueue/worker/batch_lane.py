@@ -17,6 +17,7 @@ from celery.worker import state
 
 from ..tracing import HEADER
 from .batch import SNOOZE_SQLSTATE
+from .batch_size import GroupSize
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import log_fields, name_job
@@ -71,6 +72,7 @@ class BatchRunner:
         self._chunk: Chunk
         #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
         self._said_in_group: list[Line] = []
+        self._group_size = GroupSize()
         #: The span of the job that runs, if it has one; and the error that ended it.
         self._span: JobSpan | None = None
         self._span_error: Fields = {}
@@ -103,7 +105,7 @@ class BatchRunner:
                 self._context.completer.release_all(left)
                 return
             called_at = monotonic()
-            jobs = chunk.next_jobs(left)
+            jobs = chunk.next_jobs(left, self._group_size.jobs)
             is_group = chunk.is_group(jobs)
             self._begin_span(chunk, jobs)
             has_ended = False
@@ -165,6 +167,8 @@ class BatchRunner:
             alone, tried = self._call(session, "run_groups", "groups", jobs)
         finally:
             chunk.phase += 1
+        if tried:
+            self._group_size.adapt(len(jobs), tried)
         # Where there can be no group, none was tried.
         chunk.alone.update(alone if tried else (job.id for job in jobs))
         for line in self._said_in_group:

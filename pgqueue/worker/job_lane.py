@@ -7,6 +7,7 @@ with the connection over which they came.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -35,6 +36,7 @@ logger = get_logger(__name__)
 _JOIN_SECONDS = 5.0
 #: Endings of jobs that go on elsewhere or later.
 _NOT_ENDED = frozenset({Ending.HANDED_OVER, Ending.RETRIED, Ending.RELEASED, Ending.GONE, Ending.SNOOZED})
+_BATCH = Lane.BATCH.value
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 
@@ -236,7 +238,14 @@ def register_size(conf: Any, size: int) -> None:
 
 def to_job(claimed: ClaimedMessage, delivery_tag: str) -> BatchJob | ClaimedJob:
     """Read what was claimed. Of a job of the batch lane it is no more than its role: the server reads the rest."""
-    document = json.loads(claimed.document)
-    if Lane(claimed.lane) is Lane.BATCH:
+    if claimed.lane == _BATCH:
+        document = _read_short(claimed.document)
         return BatchJob.from_claim(claimed.id, claimed.token, document, delivery_tag, claimed.queue)
-    return ClaimedJob.from_document(document)
+    return ClaimedJob.from_document(json.loads(claimed.document))
+
+
+@lru_cache
+def _read_short(document: str) -> int | list[int]:
+    """Read the document of a job of the batch lane: jobs of one role and one queue have the same."""
+    read: int | list[int] = json.loads(document)
+    return read

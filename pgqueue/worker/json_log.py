@@ -16,6 +16,8 @@ from datetime import datetime, timezone
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .database_log import database_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +41,10 @@ def _fields_of_job() -> dict[str, object]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one JSON object: time, level, message, logger, and what it is about."""
+    """Writes a record as one JSON object: time, level, message, logger, and what it is about.
+
+    A process that is one of several adds the name of its database.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
@@ -49,6 +54,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "logger": record.name,
         }
+        if (name := database_name()) is not None:
+            line["database"] = name
         line |= getattr(record, FIELDS, None) or _fields_of_job() or _fields_of_task()
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")

@@ -10,18 +10,17 @@ from celery import Celery
 
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.results import PgQueueBackend
-from tests.harness.result_app import make_app
 
 MakeApp = Callable[..., Celery]
 
 
 @contextmanager
-def applications(dsn: str, make_one: MakeApp = make_app) -> Iterator[MakeApp]:
-    """Make applications on a database, each with the configuration that a call names."""
+def applications(make_one: MakeApp) -> Iterator[MakeApp]:
+    """Make applications as `make_one` does."""
     made: list[Celery] = []
 
-    def make(**conf: Any) -> Celery:
-        made.append(make_one(dsn, **conf))
+    def make(*given: Any, **conf: Any) -> Celery:
+        made.append(make_one(*given, **conf))
         return made[-1]
 
     yield make

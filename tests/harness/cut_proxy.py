@@ -8,6 +8,7 @@ import struct
 import threading
 
 _CHUNK = 65_536
+_CONNECT_SECONDS = 2.0
 #: A close with this sends RST, and drops what was not sent.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -15,8 +16,8 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 class CutProxy:
     """Listens on a free port of the loopback, and passes connections on to another port."""
 
-    def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
+    def __init__(self, to_port: int, to_address: str = "127.0.0.1") -> None:
+        self._to = to_address, to_port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
@@ -50,10 +51,11 @@ class CutProxy:
             while True:
                 near, _address = self._listening.accept()
                 try:
-                    far = socket.create_connection(("127.0.0.1", self._to_port))
+                    far = socket.create_connection(self._to, _CONNECT_SECONDS)
                 except OSError:  # It restarts.
                     near.close()
                     continue
+                far.settimeout(None)
                 with self._lock:
                     self._open += [near, far]
                 for source, sink in ((near, far), (far, near)):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -16,12 +17,13 @@ import pgqueue
 import pgqueue.aio
 from tests.harness import Database
 from tests.harness.applications import applications
+from tests.harness.result_app import make_app
 from tests.integration.test_aio import CONNECTIONS
 
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    with applications(db.dsn) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         yield make()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def ring(tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> Ring:
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
     """Make applications on the test's database; their sessions end with the test."""
-    with applications(db.dsn, make_app) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         yield make
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from kombu import Queue
 from tests.harness import Database, Worker, eventually
 from tests.harness.applications import applications
 from tests.harness.claimant import Claimant
+from tests.harness.result_app import make_app
 
 LETTERS = "select payload #>> '{headers,x-death,0,detail}' from pgqueue.message where queue = 'celery.dead'"
 
 
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
-    with applications(db.dsn) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         yield make
 
 

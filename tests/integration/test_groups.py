@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,13 +19,14 @@ from pgqueue.broker.publisher import Publisher
 from pgqueue.errors import InvalidArgument
 from tests.harness import Database
 from tests.harness.applications import applications
+from tests.harness.result_app import make_app
 
 Statements = list[int]
 
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    with applications(db.dsn) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         made = make()
         # The queue is declared with the first task.
         made.tasks["add"].delay(0)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -21,6 +22,7 @@ import pgqueue
 from pgqueue import errors
 from tests.harness import Database
 from tests.harness.applications import applications
+from tests.harness.result_app import make_app
 
 
 class Transaction(NamedTuple):
@@ -33,7 +35,7 @@ class Transaction(NamedTuple):
 
 @pytest.fixture
 def app(db: Database) -> Iterator[Celery]:
-    with applications(db.dsn) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         yield make()
 
 

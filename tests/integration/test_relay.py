@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pgqueue.broker.relay.relay import Relay, Routing
 from pgqueue.broker.relay.routes import Route
 from pgqueue.broker.relay.target import Verdict
 from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.cli.commands import run
 from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import NotPermitted
 from tests.harness import Database, eventually
@@ -147,7 +149,9 @@ def test_a_due_time_is_kept_by_the_queue_and_stands_in_the_message(
     assert running.target.sent[0].priority == 7
 
 
-def test_sql_jobs_stay_for_workers(db: Database, start_relay: Callable[..., Running]) -> None:
+def test_sql_jobs_stay_for_workers_and_doctor_counts_no_relay_as_one(
+    db: Database, start_relay: Callable[..., Running], capsys: pytest.CaptureFixture[str]
+) -> None:
     db.execute("select pgqueue.enqueue('select 1', queue => 'mail')")
     running = start_relay(Route("mail", "t"))
     db.execute("select pgqueue.send_task('t', queue => 'mail')")
@@ -156,6 +160,23 @@ def test_sql_jobs_stay_for_workers(db: Database, start_relay: Callable[..., Runn
     eventually(lambda: left(db) == 1)
 
     assert db.fetch_value("select kind::text from pgqueue.message where queue = 'mail'") == "job"
+    assert db.fetch_value("select consumers from pgqueue.queues where queue = 'mail'") == 1
+    run(["doctor", "--dsn", db.dsn, "--json"])
+    [found] = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "waiting jobs"]
+    assert found["level"] == "warn"
+    assert found["text"].startswith("no live worker runs the SQL jobs of: mail (1)")
+    assert "--jobs" in found["hint"]
+
+
+def test_a_relay_waits_for_a_database_that_is_away() -> None:
+    target = ConfirmingTarget()
+    relay = Relay(OwnDatabase("host=127.0.0.1 port=1"), Routing([Route("mail", "t")], lambda _name: target), 9)
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(relay.run)
+        with pytest.raises(TimeoutError):
+            ended.result(0.5)
+        relay.stop()
+        assert ended.result(10) is None
 
 
 def test_a_message_that_a_target_does_not_take_comes_again_flagged(

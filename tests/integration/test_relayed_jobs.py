@@ -93,7 +93,7 @@ def test_a_wake_up_that_comes_twice_runs_its_job_once(db: Database, relayed: Rel
     with ThreadPoolExecutor(4) as threads:
         endings = list(threads.map(lambda _n: run(*wake_up), range(4)))
 
-    assert sorted("ended" if ending is None else ending.value for ending in endings) == ["ended", *["gone"] * 3]
+    assert sorted(ending.value for ending in endings if ending) == [*["gone"] * 3, "succeeded"]
     assert run(*wake_up) is Ending.GONE
     assert db.execute("select count(*) from done") == [(1,)]
 
@@ -104,7 +104,7 @@ def test_a_job_that_was_canceled_before_its_wake_up_came_does_not_run(db: Databa
 
     assert db.fetch_value("select pgqueue.cancel(%s)", [job_id]) is True
 
-    assert run(*wake_up) is None
+    assert run(*wake_up) is Ending.CANCELED
     assert db.fetch_value(STATE, [job_id]) == "canceled"
     assert db.execute("select * from done") == []
 
@@ -121,6 +121,20 @@ def test_a_running_job_is_canceled_as_in_any_worker(db: Database, relayed: Relay
             assert ending.result(30) is Ending.CANCELED
 
 
+@pytest.mark.parametrize(
+    ("sql", "ending"),
+    [
+        # Of the session for all roles, and of a session of its submitter.
+        ("select 1", Ending.SUCCEEDED),
+        ("select 1/0", Ending.FAILED),
+        ("select pgqueue.snooze('1 hour')", Ending.SNOOZED),
+        ("vacuum done", Ending.HANDED_OVER),
+    ],
+)
+def test_the_task_returns_how_the_run_ended(db: Database, relayed: Relayed, run: Run, sql: str, ending: Ending) -> None:
+    assert run(*relayed.wake_up(enqueue(db, sql))) is ending
+
+
 def test_a_paused_queue_keeps_its_jobs_and_sends_their_wake_ups_again_when_it_is_resumed(
     db: Database, relayed: Relayed, run: Run
 ) -> None:
@@ -133,7 +147,7 @@ def test_a_paused_queue_keeps_its_jobs_and_sends_their_wake_ups_again_when_it_is
     db.execute("select pgqueue.resume('mail')")
 
     again = eventually(lambda: [each for each in relayed.sent if each[0] == job_id and each != wake_up])[-1]
-    assert run(*again) is None
+    assert run(*again) is Ending.SUCCEEDED
     assert db.fetch_value(STATE, [job_id]) == "succeeded"
 
 
@@ -155,7 +169,7 @@ def test_a_job_holds_a_place_of_the_window_until_a_worker_has_it(db: Database, r
     eventually(lambda: len(relayed.sent) == 100)
     assert db.fetch_value("select count(*) from pgqueue.message where state = 'claimed'") == 100
 
-    assert run(*relayed.sent[0]) is None
+    assert run(*relayed.sent[0]) is Ending.SUCCEEDED
 
     relayed.wake_up(ids[-1])
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -29,7 +30,7 @@ Background = Callable[..., "Future[Any]"]
 @pytest.fixture
 def make(db: Database) -> Iterator[Callable[..., Celery]]:
     """Make applications on the test's database; their sessions end with the test."""
-    with applications(db.dsn) as make:
+    with applications(partial(make_app, db.dsn)) as make:
         yield make
 
 

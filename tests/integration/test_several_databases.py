@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
 from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgqueue import in_transaction
 from pgqueue.broker.publisher import Publisher
@@ -23,6 +25,10 @@ from pgqueue.cli.several import find_places
 from pgqueue.cli.worker import worker as worker_command
 from pgqueue.db.database import Database as OwnDatabase
 from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
+from pgqueue.flower_ui.other_databases import FlowerPlace, make_items
+from pgqueue.local import database_twins
+from pgqueue.local.database_twins import Twin, TwinWatch, compare
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers, is_port_free
 from pgqueue.sql_signature import sql
 from tests.harness import Database, eventually
 from tests.harness.servers import TestServer
@@ -131,7 +137,7 @@ def test_one_command_runs_the_jobs_of_each_database_and_restarts_a_process_that_
             each.execute("select pgqueue.enqueue('insert into done values (current_database())')")
         for each in (db, other):
             eventually(lambda each=each: each.execute("select who from done") == [(each.name,)])
-        [pid] = [line.split()[-1] for line in log.read_text().splitlines() if f"{other.name} on" in line]
+        [pid] = [line.split()[-1] for line in log.read_text().splitlines() if f"process for {other.name} on" in line]
         os.kill(int(pid), signal.SIGKILL)
         other.execute("select pgqueue.enqueue('insert into done values (2)')")
         eventually(lambda: other.fetch_value("select count(*) from done") == 2)
@@ -144,6 +150,72 @@ def test_one_command_runs_the_jobs_of_each_database_and_restarts_a_process_that_
         process.kill()
         process.wait()
         print(log.read_text()[-3000:])
+
+
+def test_a_database_that_refuses_its_process_keeps_no_other_from_its_messages(
+    db: Database, server: TestServer, tmp_path: Path
+) -> None:
+    bare = Database(server, installed=False)
+    log = tmp_path / "log"
+    (tmp_path / "out").mkdir()
+    db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+    role = db.worker_role()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgqueue", "relay", "--queue=mail", "--to=memory://"]
+            + [f"--dsn={each.dsn_for(role)}" for each in (db, bare)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+    try:
+        db.execute("select pgqueue.send_task('t', queue => 'mail')")
+        eventually(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
+        eventually(lambda: "refuses its process, for the reason above; trying again in 60 s" in log.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1
+    finally:
+        process.kill()
+        process.wait()
+        print(log.read_text()[-3000:])
+        bare.close()
+    lines = log.read_text().splitlines()
+    assert any(f"pgqueue: error: {bare.name} on " in line and "pgqueue is not installed" in line for line in lines)
+    assert any(f"[{db.name} on " in line and "connected to memory://" in line for line in lines)
+
+
+def other_name(db: Database, folder: Path) -> str:
+    """Return a DSN of a database by another name of its server: another way to its socket."""
+    way = folder / "way"
+    way.symlink_to(conninfo_to_dict(db.dsn)["host"])
+    return make_conninfo(db.dsn, host=str(way))
+
+
+def test_a_database_that_is_given_by_two_names_of_its_server_is_noticed(
+    db: Database, other: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alias = other_name(db, tmp_path)
+    away = "host=127.0.0.1 port=1 dbname=away"
+
+    assert compare([db.dsn, alias, other.dsn]) == ([Twin(1, 0)], True)
+    assert compare([db.dsn, away, other.dsn, alias]) == ([Twin(3, 0)], False)
+    assert run(["relay", "--queue=x", "--to=memory://", "--dsn", db.dsn, "--dsn", alias]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"--dsn names one database twice, as {db.name} on /" in said
+    assert f"and as {db.name} on {tmp_path}/way:" in said
+
+
+def test_a_database_that_answers_late_is_compared_then(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_twins, "_AGAIN_FROM", 0.01)
+    places = [db.dsn, "host=127.0.0.1 port=1 dbname=away"]
+    watch = TwinWatch(places)
+    watch.start()
+
+    places[1] = other_name(db, tmp_path)
+
+    eventually(lambda: list(watch.twins) == [Twin(1, 0)])
+    watch.stop()
 
 
 def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_other(
@@ -167,6 +239,47 @@ def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_othe
     ]
     assert shown.out.count("ok   schema") == 2
     assert "fail server: connection failed" in shown.out
+
+
+def test_each_flower_shows_its_database_and_leads_to_the_others(db: Database, other: Database, tmp_path: Path) -> None:
+    for each in (db, other):
+        each.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+        each.execute("select pgqueue.enqueue('select 1', queue => 'of_' || current_database())")
+    port = find_free_port("127.0.0.1")
+    while not is_port_free("127.0.0.1", port + 1):
+        port = find_free_port("127.0.0.1")
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pgqueue", "flower", f"--port={port}", f"--dsn={db.dsn}", f"--dsn={other.dsn}"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+    try:
+        for number, (own, elsewhere) in enumerate([(db, other), (other, db)]):
+            url = f"http://127.0.0.1:{port + number}"
+            eventually(lambda url=url: flower_answers(url))
+            page = fetch_page(f"{url}/pgqueue/queues")
+            assert f"of_{own.name}" in page
+            assert f"of_{elsewhere.name}" not in page
+            assert f'aria-current="true">{own.name} on ' in page
+            assert f'href="http://127.0.0.1:{port + 1 - number}/">{elsewhere.name} on ' in page
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        print(log.read_text()[-3000:])
+
+
+def test_behind_a_proxy_a_flower_names_its_own_database_alone() -> None:
+    request = SimpleNamespace(protocol="https", host="flower.example.com")
+    places = [FlowerPlace("a<b on db1:5432", 5555), FlowerPlace("c on db2:5432", 5556)]
+
+    items = make_items(places, 5555, request, "")
+
+    assert "a&lt;b on db1:5432" in items
+    assert "c on" not in items
 
 
 # The command line

@@ -30,10 +30,10 @@ UNFINISHED = "select count(*) from pgqueue.sql_task where ended_at is null"
 
 @pytest.fixture
 def make(db: Database) -> Iterator[MakeApp]:
-    def make_one(_dsn: str, role: str = "alice", **conf: Any) -> Celery:
+    def make_one(role: str = "alice", **conf: Any) -> Celery:
         return make_app(db.dsn_for(role), **conf)
 
-    with applications(db.dsn, make_one) as make:
+    with applications(make_one) as make:
         yield make
 
 

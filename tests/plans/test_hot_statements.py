@@ -14,7 +14,7 @@ from tests.plans.explained import plan_of
 CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
 # Of a session whose claims are dear it is the second of two, which looks above its bounds.
-READY_STATEMENT = "with last_role as"
+READY_STATEMENT = "select m.id, pgqueue._rank(m.priority, m.id)"
 # Whether there is anything at all: ready, or delayed and due.
 FIRST_LOOK = "select exists (select from pgqueue.worker"
 

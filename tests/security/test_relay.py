@@ -28,7 +28,13 @@ def test_a_route_holds_no_url_and_its_refusal_repeats_none(owner):
 
 
 def test_no_login_but_a_workers_takes_messages_in_or_reads_the_names_of_queues(alice, worker):
-    calls = ("_note_receipts('s', '{a}')", "_relay_queues()", "_has_ready_job('mail')", "_kept_jobs('{1}', '{1}')")
+    calls = (
+        "_note_receipts('s', '{a}')",
+        "_relay_queues()",
+        "_has_ready_job('mail')",
+        "_kept_jobs('{1}', '{1}')",
+        "_run_ending(1)",
+    )
     for call in calls:
         assert refused(alice, f"select pgqueue.{call}").sqlstate == "42501"
         worker.session.execute(f"select pgqueue.{call}")

@@ -124,6 +124,15 @@ def test_nobody_speaks_for_another_role(alice, bob):
     assert refused(bob, "insert into pgqueue.configured values ('group_commit', 'audit', 0, '5')").sqlstate == "42501"
 
 
+def test_an_administrators_group_of_one_counts_before_a_roles_own(alice, owner, worker):
+    declare(alice, "audit")
+    alice.execute(SET, ["5", "audit"])
+    owner.execute(SET, ["1", "audit"])
+    enqueue(alice, 1)
+
+    assert sizes(worker.claim("audit")) == [None]
+
+
 def test_a_role_configures_its_own_jobs_and_sees_no_strangers_setting(alice, bob, owner, worker):
     declare(alice, "audit")
     alice.execute(SET, ["5", "audit"])

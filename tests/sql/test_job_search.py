@@ -151,7 +151,10 @@ def test_a_job_that_no_worker_can_run_is_found_among_the_failed_ones(alice, owne
     owner.execute("update pgqueue.message set submitter = 4294967290, state = 'claimed', token = 7 where id = %s", [id])
     assert fetch_value(owner, "select pgqueue._defer_job(%s, 7, 'no login', '1 s', '1 s')", [id]) is True
 
-    assert ids(owner, state="failed") == ids(owner, error="does not exist any more") == [id]
+    assert ids(owner, state="failed") == [id]
+    # The errors of a role that does not exist any more are for superusers.
+    may_read = fetch_value(owner, "select rolsuper from pg_roles where rolname = current_user")
+    assert ids(owner, error="does not exist any more") == ([id] if may_read else [])
 
 
 def test_a_canceled_job_is_found_by_its_sqlstate_in_any_state(alice, owner):

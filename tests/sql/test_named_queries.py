@@ -3,8 +3,10 @@
 Most programs that run these queries are tested on one server only (CONTRIBUTING, "Tests").
 """
 
+import pytest
 from psycopg import pq
 
+from pgqueue.db.named_query import bind
 from pgqueue.sql import numbered, queries
 
 #: These are not prepared as they stand: names are put into some, two have several commands, one reads pg_cron's own table.
@@ -30,3 +32,22 @@ def test_the_server_can_prepare_each_query(owner):
 
 def test_a_query_that_names_what_is_not_there_is_refused(owner):
     assert "does not exist" in refusal_of(owner, b"select m.paused from pgqueue.message m where m.id = $1")
+
+
+@pytest.mark.parametrize(
+    ("ids", "sent"),
+    [([7], b"{7}"), ([1, -(2**63), 2**40], b"{1,-9223372036854775808,1099511627776}"), ([], b"{}")],
+)
+def test_numbers_of_any_size_are_sent_in_one_form_so_that_one_statement_is_prepared(owner, ids, sent):
+    bound = bind(owner, "release_waiting", {"ids": ids, "tokens": ids})
+
+    assert [bytes(value) for value in bound.values] == [sent, sent]
+    assert set(bound.types) <= {0}
+
+
+def test_a_list_of_other_values_is_sent_as_psycopg_sends_it(owner):
+    bound = bind(owner, "release_waiting", {"ids": ["a,b"], "tokens": [1, None]})
+
+    assert owner.execute("select %s::text[]", [["a,b"]]).fetchone() == (["a,b"],)
+    assert bytes(bound.values[0]) == b'{"a,b"}'
+    assert bytes(bound.values[1]) != b"{1,None}"

@@ -127,6 +127,49 @@ def test_without_columns_a_job_has_no_parameters(alice, worker, item):
     assert params_of(worker) == [None]
 
 
+@pytest.mark.parametrize("columns", ["", "id, name"])
+@pytest.mark.parametrize("timeout", ["", "0", "3 s"])
+def test_a_trigger_with_options_and_one_without_make_the_same_job(alice, owner, item, columns, timeout):
+    alice.execute("select set_config('pgqueue.worker_timeout', %s, false)", [timeout])
+    alice.execute(
+        "set work_mem = '5MB'; set pgqueue.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'"
+    )
+
+    # Only the shortest form of the arguments goes the short way.
+    for arguments in (
+        "'sql', 'select 1'",
+        f"'sql', 'select 1', '{columns}'",
+        f"'sql', 'select 1', '{columns}', 'priority=0'",
+    ):
+        make_trigger(alice, arguments)
+        alice.execute("insert into shop.item (id, name) values (1, 'one'), (2, null); drop trigger fire on shop.item")
+
+    same = "to_jsonb(m) - '{id, cookie, launched_at}'::text[]"
+    jobs = [row[0] for row in owner.execute(f"select {same} from pgqueue.message m order by id").fetchall()]
+    assert len(jobs) == 6
+    assert jobs[2:4] == jobs[4:]
+    assert [job["params"] for job in jobs[:2]] == [None, None]
+    assert [{**job, "params": None} for job in jobs[2:4]] == jobs[:2]
+    assert jobs[0]["timeout"] == {"3 s": "00:00:03"}.get(timeout)
+    assert jobs[0]["settings"]["work_mem"] == "5MB"
+
+
+@pytest.mark.parametrize("arguments", ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'"])
+def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
+    make_trigger(owner, arguments)
+    owner.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+
+    with owner.transaction():
+        owner.execute("set local track_functions = 'all'")
+        owner.execute("insert into shop.item (id, name) values (1, 'one'), (2, null)")
+        calls = [
+            fetch_value(owner, "select pg_stat_get_xact_function_calls(%s::regproc)", [f"pgqueue.{name}"])
+            for name in ("_enqueue_row", "_capture_for_rows", "_enqueue_for_trigger")
+        ]
+
+    assert calls == [2, 1, None]
+
+
 def test_an_update_gives_the_new_values_and_a_delete_the_old_ones(alice, worker, item):
     alice.execute("insert into shop.item (id, name) values (1, 'old')")
     make_trigger(alice, "'sql', 'select $1', 'name'", events="update or delete")

@@ -9,7 +9,7 @@ import pytest
 
 from pgqueue.worker import calls_for_celery
 from pgqueue.worker.batch import BatchJob, Chunk
-from pgqueue.worker.batch_size import BatchSize
+from pgqueue.worker.batch_size import BatchSize, GroupSize
 from pgqueue.worker.calls_for_celery import CallsForCelery
 from pgqueue.worker.claimed_job import ClaimedJob
 from pgqueue.worker.dispatch import Dispatch
@@ -212,3 +212,26 @@ def test_jobs_that_may_share_a_commit_go_to_one_executor(dispatch: Dispatch) -> 
 )
 def test_a_claim_says_how_many_jobs_may_share_a_commit(document: Any, expected: BatchJob) -> None:
     assert BatchJob.from_claim(1, 2, document, "1:2", "audit") == expected
+
+
+def test_a_group_has_no_more_jobs_than_its_queue_allows_and_than_it_will_come_to() -> None:
+    jobs = [BatchJob(n, 1, ADA, f"{n}:1", "audit", 5) for n in range(9)]
+
+    assert Chunk(jobs).next_jobs(jobs, 3) == jobs[:3]
+    assert Chunk(jobs).next_jobs(jobs, 100) == jobs[:5]
+
+
+def test_groups_that_do_not_come_to_all_of_their_jobs_shrink_step_by_step_and_grow_again() -> None:
+    size = GroupSize()
+    sizes = []
+    for tried in (40, 40, 40, 3, 3, 3):
+        size.adapt(size.jobs, tried)
+        sizes.append(size.jobs)
+    assert sizes == [51, 51, 51, 25, 12, 10]
+
+    # What is left of a chunk says nothing of more jobs.
+    size.adapt(9, 9)
+    assert size.jobs == 10
+    for _ in range(4):
+        size.adapt(size.jobs, size.jobs)
+    assert size.jobs == 100

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from kombu import Connection
 
 from pgqueue.broker.job_consumer import ClaimedMessage
 from pgqueue.broker.relay.cargo import Cargo, Jobs, Tasks
+from pgqueue.broker.relay.kombu_target import KombuTarget
 from pgqueue.broker.relay.lane import Lane
 from pgqueue.broker.relay.opening import require_transport
 from pgqueue.broker.relay.outgoing import DUPLICATE_HEADER, Outgoing, Unsendable, to_outgoing
@@ -321,6 +323,23 @@ def test_a_message_is_acked_when_its_confirm_is_there_and_not_before() -> None:
     assert bench.lane.is_idle
 
 
+def test_a_slow_target_is_heard_and_the_rest_has_its_turn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    clock = iter(range(100))
+    # Each look at the clock takes a tenth of a second.
+    monkeypatch.setattr("pgqueue.broker.relay.lane.time.monotonic", lambda: next(clock) / 10)
+
+    bench.take(*(claimed(n) for n in range(1, 6)))
+    sent = len(bench.target.sent)
+    assert 0 < sent < 5
+    assert bench.lane.due_at(bench.now) <= bench.now
+    bench.target.confirm_all()
+    bench.step()
+
+    assert len(bench.settled.acked) == sent
+    assert len(bench.target.sent) > sent
+
+
 def test_what_had_no_answer_is_sent_first_after_a_loss_and_flagged() -> None:
     bench = Bench()
     bench.target.breaks_at["task-2.2"] = TargetLost("reset by peer")
@@ -498,3 +517,45 @@ def test_a_broker_that_kombu_does_not_know_is_refused_at_the_door() -> None:
         check_url("foo://host", "--to")
     for known in ("redis://host/0", "sentinel://a;sentinel://b", "sqla+postgresql://host/db", "SQS://"):
         assert check_url(known, "--to") == known
+
+
+# Other brokers of kombu
+
+
+def outgoing(body: bytes = b"[]") -> Outgoing:
+    return Outgoing("1:7", "mail", body, "application/json", "utf-8", {}, {"message_id": "m"}, 3, False, 10)
+
+
+def test_a_message_that_is_too_large_for_sqs_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(Unsendable, match="sqs takes 262144"):
+        KombuTarget("sqs://key:secret@").send(outgoing(b"x" * 200_000), Address("", "mail"))
+
+
+class RefusingChannel:
+    def __init__(self, failure: Exception) -> None:
+        self._failure = failure
+
+    def prepare_message(self, body: bytes, **_options: Any) -> dict[str, Any]:
+        return {"body": body}
+
+    def basic_publish(self, *_arguments: Any, **_options: Any) -> None:
+        raise self._failure
+
+
+def test_a_refusal_of_sqs_holds_the_queue_and_an_endpoint_that_is_away_is_a_loss() -> None:
+    exceptions = pytest.importorskip("botocore.exceptions", reason="no boto3: pip install 'kombu[sqs]'")
+    pytest.importorskip("pycurl", reason="no pycurl: pip install 'kombu[sqs]'")
+    target = KombuTarget("sqs://key:secret@")
+    target._connection = Connection("sqs://key:secret@")
+    denied = {"Error": {"Code": "AccessDenied", "Message": "key secret may not send"}}
+
+    target._channel = RefusingChannel(exceptions.ClientError(denied, "SendMessage"))
+    number = target.send(outgoing(), Address("", "mail"))
+    [answer] = target.collect()
+    assert (answer.number, answer.verdict) == (number, Verdict.REFUSED)
+    assert "AccessDenied" in answer.detail
+    assert "secret" not in answer.detail
+
+    target._channel = RefusingChannel(exceptions.EndpointConnectionError(endpoint_url="https://sqs"))
+    with pytest.raises(TargetLost, match="https://sqs"):
+        target.send(outgoing(), Address("", "mail"))

@@ -12,13 +12,12 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-import amqp
-from amqp import spec
 from amqp.exceptions import AMQPError, FrameSyntaxError
 from kombu.connection import Connection
 
 from .gathered_writes import GatheredWrites
 from .outgoing import Unsendable
+from .publish_frames import encode_publish
 from .target import Answer, TargetLost, Verdict
 from .url import describe, locate, scrub
 
@@ -35,7 +34,6 @@ _WRITE_SECONDS = 30
 #: Heartbeats find a broker that is gone.
 _SOCKET_SETTINGS = {socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
 _FRAME_OVERHEAD = 1000
-_PUBLISH_ARGUMENTS = "Bssbb"
 #: The errors of py-amqp for values that AMQP cannot hold.
 _NOT_AMQP = (FrameSyntaxError, struct.error, OverflowError, TypeError, UnicodeError, ValueError)
 
@@ -107,22 +105,14 @@ class AmqpTarget:
         most = self._connection.frame_max - _FRAME_OVERHEAD
         if message.header_bytes > most:
             raise Unsendable(f"its headers have about {message.header_bytes} bytes, and a frame of AMQP has {most}")
-        content = amqp.Message(
-            message.body,
-            priority=message.priority,
-            content_type=message.content_type,
-            content_encoding=message.content_encoding,
-            application_headers=message.headers,
-            **message.properties,
-        )
-        self._writes.is_gathering = True
         try:
             # Mandatory: the broker returns what reaches no queue, instead of confirming that it has dropped it.
-            self._channel.send_method(
-                spec.Basic.Publish, _PUBLISH_ARGUMENTS, (0, address.exchange, address.routing_key, True, False), content
-            )
+            frames = encode_publish(self._channel.channel_id, self._connection.frame_max, address, message)
         except _NOT_AMQP as failure:
             raise Unsendable(f"AMQP cannot hold it: {failure}") from failure
+        self._writes.is_gathering = True
+        try:
+            self._writes.write(frames)
         except (AMQPError, OSError, AttributeError) as failure:
             raise self._lost(failure) from failure
         self._number += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.messaging import Consumer
@@ -65,8 +67,9 @@ class Intake:
         Raises:
             PgQueueError: the database has no pgqueue, or the role may not run a worker.
         """
-        # It shows at once whether the role may do it.
-        self._database.fetch("take_in", **_columns(self._source_name, self._queue, []))
+        # It shows at once whether the role may do it. A server that is away is waited for, as a worker does.
+        with contextlib.suppress(psycopg.OperationalError):
+            self._database.fetch("take_in", **_columns(self._source_name, self._queue, []))
         delay = 0.0
         while not self._is_stopping:
             failure = self._try_to_consume()

@@ -1,11 +1,14 @@
-"""Any other broker of kombu as a target: Redis, SQS, a folder. A publish returns when the broker has the message."""
+"""Any other broker of kombu as a target: Redis, SQS, a folder. A publish returns when the broker has the message.
+
+Where kombu can publish a batch, as it can on Redis, messages share a round trip.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from kombu.connection import Connection
-from kombu.exceptions import KombuError
+from kombu.exceptions import BatchPublishError, KombuError
 
 from .outgoing import Unsendable
 from .target import Answer, TargetLost, Verdict
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
     from .target import Address
 
+#: So many messages share a round trip, and are flagged together if its answer is lost.
+_BATCH_SIZE = 100
 _HIGHEST = 9
 #: kombu's Redis serves low numbers first; pgqueue and RabbitMQ serve high ones first.
 _SERVES_LOW_FIRST = ("redis", "rediss", "sentinel")
@@ -36,7 +41,10 @@ class KombuTarget:
         self._scheme = scheme_of(url)
         self._connection: Any = None
         self._channel: Any = None
+        self._batch: Any = None
         self._number = 0
+        #: Those that the batch has.
+        self._gathered: list[int] = []
         self._answers: list[Answer] = []
 
     def connect(self) -> None:
@@ -47,6 +55,7 @@ class KombuTarget:
         """
         self.close()
         self._answers.clear()
+        self._gathered.clear()
         connection = Connection(self._url, connect_timeout=5.0)
         try:
             connection.connect()
@@ -54,13 +63,20 @@ class KombuTarget:
         except Exception as failure:
             raise self._lost(failure) from failure
         self._connection = connection
+        self._begin_batch()
+
+    def _begin_batch(self) -> None:
+        # Not if its client tries again by itself after an error: of those, no answer is known.
+        is_supported = self._connection.transport.implements.batch_publish
+        if is_supported and getattr(self._channel, "supports_batch_publish", True):
+            self._batch = self._channel.create_publish_batch(10 * _BATCH_SIZE)
 
     def fileno(self) -> int | None:
         """Return None: an answer comes with the call that sends."""
         return None
 
     def send(self, message: Outgoing, address: Address) -> int:
-        """Send a message, and wait until the broker has it.
+        """Send a message, and wait until the broker has it; or keep it until the batch is full, or `collect`.
 
         Raises:
             Unsendable: the broker takes no message of this size, or kombu cannot write it.
@@ -78,29 +94,66 @@ class KombuTarget:
                 headers=dict(message.headers),
                 properties=properties,
             )
-            self._channel.basic_publish(document, exchange="", routing_key=address.routing_key)
+            publish = self._channel.basic_publish if self._batch is None else self._batch.publish
+            publish(document, exchange="", routing_key=address.routing_key)
         except self._connection.connection_errors as failure:
             raise self._lost(failure) from failure
         except (TypeError, ValueError) as failure:
             raise Unsendable(f"kombu cannot write it: {failure}") from failure
         except Exception as failure:  # noqa: BLE001 - each driver has errors of its own, as when a broker is full
-            answer = (Verdict.REFUSED, scrub(str(failure) or type(failure).__name__, self._url))
-        else:
-            answer = (Verdict.CONFIRMED, "")
+            self._number += 1
+            reason = scrub(str(failure) or type(failure).__name__, self._url)
+            self._answers.append(Answer(self._number, Verdict.REFUSED, reason))
+            return self._number
         self._number += 1
-        self._answers.append(Answer(self._number, *answer))
+        if self._batch is None:
+            self._answers.append(Answer(self._number, Verdict.CONFIRMED))
+        else:
+            self._gathered.append(self._number)
+            if len(self._gathered) >= _BATCH_SIZE:
+                self._flush()
         return self._number
 
+    def _flush(self) -> None:
+        """Send the batch.
+
+        Raises:
+            TargetLost: the connection is lost.
+        """
+        if not self._gathered:
+            return
+        verdict, detail = Verdict.CONFIRMED, ""
+        try:
+            self._batch.flush()
+        except BatchPublishError as failure:
+            cause = failure.__cause__ or failure
+            if isinstance(cause, self._connection.connection_errors):
+                raise self._lost(cause) from failure
+            # A part of them may be there.
+            verdict, detail = Verdict.REFUSED, scrub(str(cause) or type(cause).__name__, self._url)
+            self._batch.close()
+            self._begin_batch()
+        self._answers += [Answer(number, verdict, detail) for number in self._gathered]
+        self._gathered.clear()
+
     def collect(self) -> list[Answer]:
-        """Return the answers since the last call."""
+        """Send the batch, and return the answers since the last call.
+
+        Raises:
+            TargetLost: the connection is lost.
+        """
+        self._flush()
         answers, self._answers = self._answers, []
         return answers
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         connection, self._connection, self._channel = self._connection, None, None
+        batch, self._batch = self._batch, None
         if connection is not None:
             try:
+                if batch is not None:
+                    batch.close()
                 connection.release()
             except (KombuError, OSError):
                 return

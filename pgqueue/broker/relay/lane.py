@@ -29,6 +29,9 @@ _RECONNECT_FROM, _RECONNECT_TO = 0.2, 10.0
 _HOLD_FROM, _HOLD_TO = 1.0, 30.0
 #: A confirm that does not come in this time is taken for lost, unless the broker has asked to wait.
 _CONFIRM_SECONDS = 60.0
+#: A target that answers each message by itself may be slow. After this time what was answered is acked, other targets
+#: have their turn, and a signal to stop is handled.
+_SEND_SECONDS = 0.2
 #: How often a quiet connection is looked after: heartbeats, confirms that do not come.
 _LOOK_SECONDS = 2.0
 #: The reply codes of AMQP that are about the message: it is too large, or has properties that the broker refuses.
@@ -178,6 +181,8 @@ class Lane:
 
     def due_at(self, now: float) -> float:
         """Return when to call `step` again, if no answer comes before (monotonic)."""
+        if self._can_send:
+            return now
         due = min([self._cargo.due_at(), *(hold.until for hold in self._holds.values() if hold.until > now)])
         return min(due, self._connect_at) if not self._is_connected else min(due, now + _LOOK_SECONDS)
 
@@ -230,8 +235,14 @@ class Lane:
         logger.info("connected to %s", self.target.name)
         self._on_room()
 
+    @property
+    def _can_send(self) -> bool:
+        is_held_up = self.target.is_blocked or (self._is_careful and self._flights)
+        return self._is_connected and bool(self._waiting) and not is_held_up
+
     def _send(self, now: float) -> None:
-        while self._waiting and not self.target.is_blocked and not (self._is_careful and self._flights):
+        until = time.monotonic() + _SEND_SECONDS
+        while self._can_send and time.monotonic() < until:
             message = self._waiting.popleft()
             route = self._routes.get(message.queue)
             if route is None or message.queue not in self.queues:

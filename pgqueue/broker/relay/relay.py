@@ -15,6 +15,7 @@ import psycopg
 from ...db.self_pipe import SelfPipe
 from ...errors import PgQueueError
 from ..relay_link import RelayLink
+from ..schema_check import require_usable_schema
 from .cargo import Jobs, Tasks
 from .lane import Lane
 from .routes import GIVEN, Route, assign
@@ -89,6 +90,8 @@ class Relay:
         self._settling = _Settling()
         self._stop = SelfPipe()
         self._is_stopping = False
+        #: Whether the database has accepted this relay.
+        self._has_begun = False
         #: Whether a lane has got room since the last poll.
         self._has_room = False
         self._routes_at = -math.inf
@@ -120,7 +123,6 @@ class Relay:
         Raises:
             PgQueueError: the database has no pgqueue, or the role may not run a worker.
         """
-        self._open_link()
         delay = 0.0
         try:
             while not self._is_stopping:
@@ -129,7 +131,7 @@ class Relay:
                     delay = 0.0
                     continue
                 delay = min(max(delay * 2, _RETRY_FROM), _RETRY_TO)
-                logger.warning("lost the database: %s. Trying again in %.1f s", failure, delay)
+                logger.warning("cannot use the database: %s. Trying again in %.1f s", failure, delay)
                 self._close_link()
                 self._wait(delay)
             self._finish()
@@ -140,12 +142,18 @@ class Relay:
                 self._settling.link.abandon()
 
     def _try_round(self) -> Exception | None:
-        """Do a round; return the error if the database is away."""
+        """Do a round; return the error if the database is away.
+
+        Raises:
+            PgQueueError: it refuses a relay that has not begun. Later refusals are waited out.
+        """
         try:
             if self._settling.link is None:
                 self._open_link()
             self._round()
         except (psycopg.Error, PgQueueError) as failure:
+            if not self._has_begun and not isinstance(failure, psycopg.OperationalError):
+                raise
             return failure
         return None
 
@@ -250,7 +258,9 @@ class Relay:
             self._settling.link.call()
 
     def _open_link(self) -> None:
+        require_usable_schema(self._database)
         self._settling.link = RelayLink(self._database, self._channels)
+        self._has_begun = True
         self._routes_at = -math.inf
         self._shown = None
 
@@ -268,6 +278,8 @@ class Relay:
 
     def _finish(self) -> None:
         """Wait for what is on its way, give back the rest, and unregister."""
+        if not self._has_begun:
+            return
         deadline = time.monotonic() + _GRACE_SECONDS
         try:
             for lane in self._lanes.values():

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...db.client_session import ClientSession
 from ...db.queue_rows import LIST_QUEUES
 from .finding import Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DEAD = ".dead"
 
 
 def check_waiting_jobs(session: ClientSession) -> Finding:
-    """Check that each queue with waiting jobs has a worker."""
-    alone = [
-        f"{row.queue} ({row.ready})"
+    """Check that each queue with waiting jobs or tasks has a worker, and for SQL jobs one that runs these."""
+    alone = {
+        row.queue: row.ready
         for row in session.fetch_rows(LIST_QUEUES)
         if row.ready and not row.consumers and not row.paused and not row.queue.endswith(_DEAD)
-    ]
+    }
+    with_tasks_only = {
+        queue: count for queue, count in session.fetch("doctor_jobs_without_workers") if queue not in alone
+    }
+    found = []
     if alone:
+        found.append(f"no live worker takes from: {_list(alone)}")
+    if with_tasks_only:
+        found.append(f"no live worker runs the SQL jobs of: {_list(with_tasks_only)}")
+    if found:
         hint = "Start one: pgqueue worker --queues QUEUE"
-        return Finding("waiting jobs", Level.WARN, f"no live worker takes from: {', '.join(alone)}", hint)
+        if with_tasks_only:
+            hint += ", or, where a relay takes the tasks, give it the option --jobs"
+        return Finding("waiting jobs", Level.WARN, "; ".join(found), hint)
     return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{queue} ({count})" for queue, count in counts.items())
 
 
 def check_dead_letters(session: ClientSession) -> Finding:

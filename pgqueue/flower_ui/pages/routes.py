@@ -9,6 +9,7 @@ from flower.views import BaseHandler
 from tornado.web import url
 
 from ...db.database import Database
+from ..other_databases import make_items, take_flowers
 from . import jobs, queues, workers
 from .reading import PageDatabase
 
@@ -17,7 +18,7 @@ _ITEM = '<li class="nav-item"><a class="nav-link{}" href="{}">pgqueue</a></li>'
 
 
 def add_pages(database: Database) -> None:
-    """Add the pages of a database. Call it once, before Flower makes its application."""
+    """Add the pages of a database, and ways to other Flowers. Call it once, before Flower makes its application."""
     given = {"database": PageDatabase(database.conninfo)}
     pages = [
         url(r"/pgqueue/jobs", jobs.JobsPage, given, name="pgqueue_jobs"),
@@ -44,6 +45,7 @@ def add_pages(database: Database) -> None:
 
 
 def _add_to_menu() -> None:
+    flowers = take_flowers()
     original = BaseHandler.render_string
 
     def render_string(page: Any, template: str, **values: Any) -> bytes:
@@ -51,7 +53,10 @@ def _add_to_menu() -> None:
         if template == "navbar.html":
             active = " active" if values.get("active_tab") == "pgqueue" else ""
             item = _ITEM.format(active, page.reverse_url("pgqueue_jobs")).encode()
-            html = html.replace(_MENU_END, item + _MENU_END, 1)
+            options = page.application.options
+            prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
+            others = make_items(flowers, options.port, page.request, prefix).encode()
+            html = html.replace(_MENU_END, item + others + _MENU_END, 1)
         return html
 
     BaseHandler.render_string = render_string

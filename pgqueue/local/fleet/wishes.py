@@ -9,13 +9,13 @@ import json
 import os
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from ...db.client_session import ClientSession
 from ...db.named_query import NamedQuery
-from ...errors import InstallationError, NotPermitted, PgQueueError, ServerInRecovery
+from ...errors import NotPermitted, PgQueueError, is_refusal
 from .wish import Wish
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Wishes:
                 )
             )
         except (PgQueueError, psycopg.Error) as failure:
-            if self._answer is None and _is_refusal(failure):
+            if self._answer is None and is_refusal(failure):
                 if isinstance(failure, NotPermitted) and failure.hint is None:
                     failure.hint = (
                         "A host logs in as a worker does: let an administrator grant pgqueue_worker to the login."
@@ -165,8 +165,3 @@ class Wishes:
                     self._told.add(str(fault))
                     self._say(f"a fleet is left out: {fault}")
         return wishes
-
-
-def _is_refusal(failure: Exception) -> TypeGuard[PgQueueError]:
-    """Return whether waiting does not help: the login lacks a right, or pgqueue is not there."""
-    return isinstance(failure, (InstallationError, NotPermitted)) and not isinstance(failure, ServerInRecovery)

@@ -215,6 +215,15 @@ end;
 comment on function pgqueue._inherited_timeout(jsonb) is 'The timeout of a job without one: pgqueue.worker_timeout as it was captured';
 grant execute on function pgqueue._inherited_timeout(jsonb) to pgqueue_user;
 
+create or replace function pgqueue._ambient_timeout()
+  returns interval
+  language sql stable
+begin atomic
+  select nullif(pgqueue._setting('worker_timeout', null)::interval, interval '0');
+end;
+comment on function pgqueue._ambient_timeout() is 'pgqueue._inherited_timeout of settings that are captured now';
+grant execute on function pgqueue._ambient_timeout() to pgqueue_user;
+
 create or replace function pgqueue._with_durability(settings jsonb, durability text)
   returns jsonb
   language sql immutable

@@ -20,6 +20,7 @@ declare
   memory jsonb := memories -> kind::text;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
   begun_at timestamptz;
+  seed bytea;
   seconds float8;
   last_seconds float8;
   ids bigint[] := '{}';
@@ -92,59 +93,56 @@ begin
       return;
     end if;
   end if;
+  seed := uuid_send(gen_random_uuid());
   loop
     begun_at := clock_timestamp();
     for id, token, queue, earlier_deliveries, message, lane, has_passed_some in
     with wanted as materialized (
       -- This comes first: no message of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async,
-             -- How many jobs of a role may share a transaction, and the timeout of jobs that have none: {setting role: value}, and
-             -- for role 0 what an administrator has said for all.
-             (select jsonb_object_agg(concat(g.setting, ' ', g.role), g.value) from pgqueue.configured g
-              where g.queue in (u.name, '') and g.setting in ('group_commit', 'timeout', 'worker_timeout')) as policy
-      from unnest(_claim.queues) u (name)
+      select u.name, p.is_async, p.group_commit, p.timeout, p.of_roles
+      from (select distinct n from unnest(_claim.queues) n) u (name)
+      cross join lateral pgqueue._claim_policy(u.name) p
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.policy
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
       from wanted
       cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
-      select o.id, 0, wanted.is_async, wanted.policy
+      select o.id, 0, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
       from wanted
       cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
       -- The queues take turns: the first messages of each come before the second ones, and no queue is always first.
-      select c.id, c.place, c.is_async, c.policy from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.* from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
-      where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+      where _claim.kind = 'task' and m.id = p.id and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant, so the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
         and not pgqueue._is_revoked_by_worker(m.payload)
       returning pgqueue._revoke_task(m, 'the time to live of the message was over')
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+      set state = 'claimed', token = pgqueue._seeded_bigint(seed, m.id), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
           -- The job itself or its session decides, else its queue.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-          queue_timeout = case when p.policy is not null
-                               then coalesce(p.policy ->> 'timeout 0', p.policy ->> ('timeout ' || m.submitter), p.policy ->> 'worker_timeout 0')::interval end
+          queue_timeout = case when p.of_roles is null then p.timeout else pgqueue._role_timeout(p.of_roles, m.submitter) end
       from picked p
       where m.id = p.id
         and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
-      returning m.*, p.place, p.policy
+      returning m.id, m.token, m.queue, m.deliveries, m.kind, m.payload, m.attempts, m.submitter, m.sql, m.params, m.settings, m.timeout, m.queue_timeout, m.kept, m.label,
+                m.priority, m.top_level, m.unique_key, m.is_member, m.last_error, m.snoozes, p.place, p.group_commit, p.of_roles
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
            when l.lane = 'batch' then
              -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own. So does one
              -- that may put itself off again.
-             case when c.policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null and c.snoozes is null
-             then json_build_array(c.submitter::bigint, coalesce(c.policy ->> 'group_commit 0', c.policy ->> ('group_commit ' || c.submitter))::int)
-             else to_json(c.submitter::bigint) end
+             case when c.deliveries > 1 or c.attempts > 0 or c.last_error is not null or c.snoozes is not null then to_json(c.submitter::bigint)
+             else pgqueue._groupable_job(c.submitter, c.group_commit, c.of_roles) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
            l.lane,
            (select count(*) from candidate) > (select count(*) from picked)

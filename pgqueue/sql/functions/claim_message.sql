@@ -1,4 +1,4 @@
--- The part of a claim that describes a job: its lane, and the data that an executor or a monitor needs.
+-- The part of a claim that describes a job: its lane, what its queue says for it, and the data that an executor or a monitor needs.
 
 create or replace function pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text)
   returns pgqueue.lane
@@ -65,3 +65,37 @@ as $$
 $$;
 comment on function pgqueue._job_message(bigint, bigint, text, smallint, smallint, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
   is 'A job as a Celery message (protocol 2) for the task pgqueue.job';
+
+create or replace function pgqueue._claim_policy(queue text)
+  returns table (is_async boolean, group_commit int, timeout interval, of_roles jsonb)
+  language sql stable
+begin atomic
+  -- Where no role has settings of its own, these are the same for all jobs: reading them from JSON for each would take longer.
+  select exists (select from pgqueue.queue_switch q where q.name = _claim_policy.queue and q.durability = 'async'),
+         (max(g.value) filter (where g.setting = 'group_commit' and g.role = 0))::int,
+         coalesce(max(g.value) filter (where g.setting = 'timeout' and g.role = 0), max(g.value) filter (where g.setting = 'worker_timeout'))::interval,
+         case when bool_or(g.role <> 0) then jsonb_object_agg(concat(g.setting, ' ', g.role), g.value) end
+  from pgqueue.configured g
+  where g.queue in (_claim_policy.queue, '') and g.setting in ('group_commit', 'timeout', 'worker_timeout');
+end;
+comment on function pgqueue._claim_policy(text) is
+  'What a claim has to know of a queue: the durability of its jobs, how many may share a transaction, the timeout of jobs that have none; and, if roles have settings of their own there, all settings as {setting role: value}, role 0: for all';
+
+create or replace function pgqueue._role_timeout(of_roles jsonb, role oid)
+  returns interval
+  language sql stable
+begin atomic
+  select coalesce(of_roles ->> 'timeout 0', of_roles ->> ('timeout ' || role), of_roles ->> 'worker_timeout 0')::interval;
+end;
+comment on function pgqueue._role_timeout(jsonb, oid) is 'The timeout of jobs of a role that have none, as pgqueue._claim_policy returns the settings; an administrator counts first';
+
+create or replace function pgqueue._groupable_job(role oid, group_commit int, of_roles jsonb)
+  returns json
+  language sql stable
+begin atomic
+  select case when group_commit > 1 then json_build_array(role::bigint, group_commit)
+         when of_roles ? ('group_commit ' || role) and group_commit is null then json_build_array(role::bigint, (of_roles ->> ('group_commit ' || role))::int)
+         else to_json(role::bigint) end;
+end;
+comment on function pgqueue._groupable_job(oid, int, jsonb) is
+  'The message of a claimed job of the batch lane that may share its transaction, if the queue allows it: its role, and how many such jobs may';

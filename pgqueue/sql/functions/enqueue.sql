@@ -96,26 +96,30 @@ create or replace function pgqueue._hand_in(kept pgqueue.result_kept, settings j
 as $$
 declare
   handle pgqueue.handle;
+  given jsonb;
   state text;
   message text;
   detail text;
   hint text;
 begin
   if sql is null or sql ~ '^[[:space:]]*$'
-     or not pgqueue._is_plain_call(options)
+     or pgqueue._is_plain_call(options) is not true
   then
     -- The gate would refuse the same, but over the loopback, with a long CONTEXT. And a delay of a day ends in the caller's time
     -- zone.
     options.eta := pgqueue._check_options(sql, options);
     options.delay := null;
+    options.on_conflict := nullif(options.on_conflict, 'keep');
+    options.on_parent_failure := nullif(options.on_parent_failure, 'cancel');
+    given := to_jsonb(options);
+  else
+    given := jsonb_build_object('queue', options.queue, 'priority', 0);
   end if;
-  options.on_conflict := nullif(options.on_conflict, 'keep');
-  options.on_parent_failure := nullif(options.on_parent_failure, 'cancel');
   begin
     select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
     from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
       'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params,
-      'options', to_jsonb(options), 'cookie', pgqueue._random_bigint(), 'max_workers', pgqueue._session_setting('max_workers', null)))) c (answer);
+      'options', given, 'cookie', pgqueue._random_bigint()))) c (answer);
   exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
     if pgqueue._raise_again(state, message, detail, hint) then

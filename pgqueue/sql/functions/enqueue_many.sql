@@ -32,16 +32,6 @@ $$;
 comment on function pgqueue._jobs_of(text[], text[], text[], text[]) is 'The jobs that enqueue_many is given: one for each statement, or one for each row of parameters';
 grant execute on function pgqueue._jobs_of(text[], text[], text[], text[]) to pgqueue_user;
 
-create or replace function pgqueue._cookie(seed bytea, n bigint)
-  returns bigint
-  language sql immutable
-begin atomic
-  -- For each message of a set. Random bits for each would cost a third of the statement: many servers open /dev/urandom for them.
-  select hashtextextended(encode(sha256(seed || int8send(n)), 'hex'), 0);
-end;
-comment on function pgqueue._cookie(bytea, bigint) is '64 bits for the cookies of a set, which cannot be computed without the seed';
-grant execute on function pgqueue._cookie(bytea, bigint) to pgqueue_user;
-
 create or replace function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[],
                                                  options pgqueue.job_options, unique_keys text[], rows text[] default null)
   returns setof pgqueue.handle
@@ -101,7 +91,7 @@ begin
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, limit_key)
-      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
+      select pgqueue._seeded_bigint(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
              params, job_settings, options.timeout, options.backoff, options.label, options.limit_key
       from unnest(sql) with ordinality s (statement, n)
       order by s.n
@@ -112,7 +102,7 @@ begin
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, limit_key)
-      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
+      select pgqueue._seeded_bigint(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
              s.row_params, job_settings, options.timeout, options.backoff, options.label, options.limit_key
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n

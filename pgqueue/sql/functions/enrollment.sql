@@ -13,11 +13,16 @@ comment on function pgqueue._minute_key(text, int) is 'The key of a role in this
 
 create or replace view pgqueue.own_key with (security_barrier) as
   select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, current_database(), extract(epoch from pg_postmaster_start_time()),
-                                          floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key
+                                          floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key,
+         -- pgqueue._session_setting, without a call of a function for each.
+         coalesce(nullif(current_setting('pgqueue.loopback', true), ''),
+                  (select c.value from pgqueue.configured c where c.queue = '' and c.setting = 'loopback' and c.role = 0), 'session') as loopback,
+         coalesce(nullif(current_setting('pgqueue.max_workers', true), ''),
+                  (select c.value from pgqueue.configured c where c.queue = '' and c.setting = 'max_workers' and c.role = 0)) as max_workers
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_key is
-  'Proves the current role: a view does not change current_user, so each role sees only its own key. Valid for 1 min';
+  'Proves the current role: a view does not change current_user, so each role sees only its own key. Valid for 1 min. Also the settings that a request over the loopback needs';
 grant select on pgqueue.own_key to pgqueue_user;
 
 create or replace function pgqueue._check_enrollable(role regrole)
@@ -170,10 +175,12 @@ grant execute on function pgqueue._may_log_in(oid) to pgqueue_user;
 
 create or replace function pgqueue._may_keep_result(role oid)
   returns boolean
-  language sql stable security definer
+  language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select pgqueue._may_log_in(role) or exists (select from pgqueue.role_key k where k.role = _may_keep_result.role and k.result_runner is not null)
+begin
+  return exists (select from pgqueue.role_key k where k.role = _may_keep_result.role and k.result_runner is not null) or pgqueue._may_log_in(role);
+end
 $$;
 comment on function pgqueue._may_keep_result(oid) is 'Whether there is a session in which a job of this role can run that keeps its result: its own, or one of the executors'' login';
 grant execute on function pgqueue._may_keep_result(oid) to pgqueue_user;

@@ -127,6 +127,7 @@ as $$
 #variable_conflict use_column
 declare
   most_roles constant int := 50;
+  last_role pg_catalog.oid;
   after pg_catalog.oid;
   first_role pg_catalog.oid;
   roles pg_catalog.oid[];
@@ -143,22 +144,23 @@ begin
   if bounds is null then
     -- The usual case comes first: one role has submitted everything here. The last role is searched for, because finished
     -- messages stand in front: finding the first would read past them once more.
+    last_role := (select m.submitter from pgqueue.message m
+                  where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.limit_key is null
+                  order by m.submitter desc limit 1);
+    if last_role is null then
+      return;
+    end if;
     return query
-    with last_role as materialized (
-      select m.submitter from pgqueue.message m
-      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.limit_key is null
-      order by m.submitter desc limit 1
-    )
     select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
     where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.limit_key is null
-      and m.submitter = (select l.submitter from last_role l)
+      and m.submitter = last_role
       and not exists (select from pgqueue.message e
                       where e.queue = _next_ready.queue and e.kind = _next_ready.kind and e.state = 'ready' and e.limit_key is null
-                        and e.submitter < (select l.submitter from last_role l))
+                        and e.submitter < last_role)
     order by pgqueue._rank(m.priority, m.id)
     limit case when role_limit is null then max_count
-          else greatest(least(max_count, role_limit - coalesce((held ->> (select l.submitter::pg_catalog.text from last_role l))::int, 0)), 0) end
+          else greatest(least(max_count, role_limit - coalesce((held ->> last_role::pg_catalog.text)::int, 0)), 0) end
     for update skip locked;
     if found then
       return;

@@ -21,10 +21,11 @@ begin
     as $take$
     declare
       jobs pgqueue_take.job[];
-      is_locked boolean;
     begin
-      -- All at once, and in no subtransaction: the locks say which transaction runs them, and a group is canceled as a whole.
-      select array_agg(row(t.place, t.id, t.token, case when t.is_due then t.sql end, t.params, t.settings)::pgqueue_take.job order by t.place) into jobs
+      -- All at once, and in no subtransaction: the locks say which transaction runs them, and a group is canceled as a whole. A session
+      -- that waits for one of the jobs waits for its advisory lock (pgqueue._wait_for_run).
+      select array_agg(row(t.place, t.id, t.token, case when t.is_due then t.sql end, t.params, t.settings)::pgqueue_take.job order by t.place)
+             filter (where pg_advisory_xact_lock(pgqueue._run_key_of(t.id, t.token)) is not null) into jobs
       from (
         select c.place, q.id, q.token, q.sql, q.params, q.settings, coalesce(q.expires_at > clock_timestamp(), true) as is_due
         from unnest(ids, tokens) with ordinality c (id, token, place)
@@ -32,8 +33,6 @@ begin
         where q.kind = 'job' and q.submitter = '%1$s'
         for update of q
       ) t;
-      -- A session that waits for one of the jobs waits for this lock (pgqueue._wait_for_run).
-      is_locked := (select bool_and(pg_advisory_xact_lock(pgqueue._run_key_of(j.id, j.token)) is not null) from unnest(jobs) j);
       if exists (select from pgqueue.request r where r.id = any (ids) and r.kind = 'cancel') then
         -- It ends where it runs by itself, and so does what has expired.
         jobs := array(select row(j.place, j.id, j.token, case when not exists (select from pgqueue.request r where r.id = j.id and r.kind = 'cancel') then j.sql end,
@@ -79,9 +78,11 @@ begin
       is_async := true;
       -- SET CONSTRAINTS holds for the rest of a transaction, and nothing sets them back to what each was declared. With one kind only, it can be
       -- said what they were; with both, the next job would find some of them otherwise: then there is no group.
-      select pg_catalog.bool_or(c.condeferred), pg_catalog.bool_or(not c.condeferred) into are_deferred, are_immediate
-      from pg_catalog.pg_constraint c
-      where c.condeferrable and c.connamespace operator(pg_catalog.<>) 'pgqueue'::pg_catalog.regnamespace;
+      -- Each has a trigger, and there are fewer triggers than constraints to read.
+      select pg_catalog.bool_or(t.tginitdeferred), pg_catalog.bool_or(not t.tginitdeferred) into are_deferred, are_immediate
+      from pg_catalog.pg_trigger t
+      where t.tgdeferrable
+        and (select c.relnamespace from pg_catalog.pg_class c where c.oid operator(pg_catalog.=) t.tgrelid) operator(pg_catalog.<>) 'pgqueue'::pg_catalog.regnamespace;
       if are_deferred and are_immediate then
         return;
       end if;
@@ -110,10 +111,10 @@ begin
             raise exception 'a job that is put off runs by itself' using errcode = 'PQ008';  -- That is undone here and done there.
           end if;
           is_off := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
-          -- As the next job is to find them. Nothing waits, so nothing fires.
+          -- As the next job is to find them. Nothing waits, so nothing fires. Where there are none, nothing is to be set.
           if are_deferred then
             set constraints all deferred;
-          else
+          elsif are_immediate then
             set constraints all immediate;
           end if;
           has_run := true;
@@ -213,17 +214,15 @@ create or replace function pgqueue_run.finish_group(ids bigint[], tokens bigint[
 as $$
 declare
   count int;
+  is_overdue boolean;
+  has_dependants boolean;
+  is_canceled boolean;
 begin
   -- The monitor cancels what takes this long, and a job may catch that: such a group must not commit.
   if clock_timestamp() - transaction_timestamp() > interval '500 ms' then
     raise exception 'a group of jobs took longer than 500 ms' using errcode = '57014';
   end if;
-  if exists (select from unnest(begun_at, ended_at) t (begun_at, ended_at) where t.ended_at - t.begun_at > interval '2 ms')
-    and exists (select from unnest(ids, begun_at, ended_at) t (id, begun_at, ended_at) join pgqueue.message m on m.id = t.id
-                where t.ended_at - t.begun_at > pgqueue._time_allowed(coalesce(m.timeout, m.queue_timeout), m.settings))
-  then
-    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
-  end if;
+  -- One statement for all of it, and one for the checks after it: to start one takes as long as to end some jobs.
   with said as materialized (
     delete from pgqueue.activity a where a.id = any (finish_group.ids) returning a.id, a.token, a.progress_pct, a.progress_msg
   ), gone as (
@@ -231,25 +230,32 @@ begin
     using unnest(finish_group.ids, finish_group.tokens, finish_group.row_counts, finish_group.begun_at, finish_group.ended_at) d (id, token, row_count, begun_at, ended_at)
     where q.id = d.id and q.token = d.token
     returning q.id, q.token, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label,
-              q.retried_from, q.snoozes, d.row_count, d.begun_at, d.ended_at
+              q.retried_from, q.snoozes, d.row_count, d.begun_at, d.ended_at,
+              case when d.ended_at - d.begun_at > interval '2 ms'
+                   then d.ended_at - d.begun_at > pgqueue._time_allowed(coalesce(q.timeout, q.queue_timeout), q.settings) end as is_overdue
+  ), kept as (
+    insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, ended_at, submitter, state, kept, backend_pid, row_count, priority,
+                                 attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from, snoozes)
+    select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, m.begun_at, m.ended_at, m.submitter, 'succeeded', m.kept, pg_backend_pid(), nullif(m.row_count, -1),
+           m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker, m.retried_from, m.snoozes
+    from gone m
+    left join said s on s.id = m.id and s.token = m.token
   )
-  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, ended_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from, snoozes)
-  select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, m.begun_at, m.ended_at, m.submitter, 'succeeded', m.kept, pg_backend_pid(), nullif(m.row_count, -1),
-         m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker, m.retried_from, m.snoozes
-  from gone m
-  left join said s on s.id = m.id and s.token = m.token;
-  get diagnostics count = row_count;
-  if count <> cardinality(ids) then
+  select count(*), bool_or(g.is_overdue) into count, is_overdue from gone g;
+  if is_overdue then
+    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+  elsif count <> cardinality(ids) then
     -- Those that are no longer ours end where they run by themselves: there nothing is found.
     raise exception 'the claim of a job of a group was lost' using errcode = 'PQ002';
   end if;
-  if exists (select from pgqueue.dependency d where d.parent = any (finish_group.ids)) or current_setting('transaction_isolation') not like 'read %' then
-    perform pgqueue._settle_dependants(ids, true);
-  end if;
   -- Last, when the history is written: as at the end of one job.
-  if exists (select from pgqueue.request r where r.id = any (finish_group.ids) and r.kind = 'cancel') then
+  select exists (select from pgqueue.dependency d where d.parent = any (finish_group.ids)) or current_setting('transaction_isolation') not like 'read %',
+         exists (select from pgqueue.request r where r.id = any (finish_group.ids) and r.kind = 'cancel')
+  into has_dependants, is_canceled;
+  if is_canceled then
     raise exception 'canceling statement due to user request' using errcode = '57014';
+  elsif has_dependants then
+    perform pgqueue._settle_dependants(ids, true);
   end if;
 end
 $$;

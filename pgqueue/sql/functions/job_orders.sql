@@ -153,7 +153,7 @@ begin
   ), put as (
     insert into pgqueue.inbox (submitter, cookie, kind, kept, top_level, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label,
                                unique_key, limit_key, retried_from)
-    select n.submitter, pgqueue._cookie(seed, n.n), 'job', n.kept, n.top_level, n.priority, n.max_attempts, n.queue, n.sql, n.params, n.settings, n.timeout,
+    select n.submitter, pgqueue._seeded_bigint(seed, n.n), 'job', n.kept, n.top_level, n.priority, n.max_attempts, n.queue, n.sql, n.params, n.settings, n.timeout,
            n.backoff, n.label, n.unique_key, n.limit_key, n.id
     from (select w.*, row_number() over (order by w.ended_at, w.id) as n, row_number() over (partition by w.submitter, w.unique_key order by w.ended_at, w.id) as nth_of_key
           from wanted w) n

@@ -141,7 +141,7 @@ begin
   ), added as (
     insert into pgqueue.inbox as m (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                     settings, timeout, backoff, label, unique_key, limit_key)
-    select new.submitter, pgqueue._cookie(new.seed, j.place), new.session_id, j.due_at, new.expires_at, 'job',
+    select new.submitter, pgqueue._seeded_bigint(new.seed, j.place), new.session_id, j.due_at, new.expires_at, 'job',
            case when j.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, new.kept, new.priority,
            new.max_attempts, new.queue, j.statement, j.params, new.settings, new.timeout, new.backoff, new.label, j.unique_key, new.limit_key
     from jobs j

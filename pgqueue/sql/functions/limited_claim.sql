@@ -161,7 +161,8 @@ as $$
 #variable_conflict use_column
 declare
   switch pgqueue.queue_switch;
-  policy pg_catalog.jsonb;
+  policy pg_catalog.record;
+  seed pg_catalog.bytea := uuid_send(gen_random_uuid());
   roles pg_catalog.oid[];
   role pg_catalog.oid;
   share int;
@@ -195,23 +196,21 @@ begin
     return;
   end if;
   -- From here on as in pgqueue._claim.
-  select jsonb_object_agg(concat(g.setting, ' ', g.role), g.value) into policy from pgqueue.configured g
-  where g.queue in (from_queue, '') and g.setting in ('group_commit', 'timeout', 'worker_timeout');
+  select p.* into policy from pgqueue._claim_policy(from_queue) p;
   return query
   with picked as materialized (
     select p.id, p.place from unnest(ids) with ordinality p (id, place)
   ), stale as (
     delete from pgqueue.message m using picked p
-    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+    where _claim_limited.kind = 'task' and m.id = p.id and m.expires_at <= clock_timestamp()
       and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
       and not pgqueue._is_revoked_by_worker(m.payload)
     returning pgqueue._revoke_task(m, 'the time to live of the message was over')
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim_limited.worker_id, deliveries = least(m.deliveries + 1, 32767),
-        settings = case when switch.durability = 'async' and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-        queue_timeout = case when policy is not null
-                             then coalesce(policy ->> 'timeout 0', policy ->> ('timeout ' || m.submitter), policy ->> 'worker_timeout 0')::pg_catalog.interval end
+    set state = 'claimed', token = pgqueue._seeded_bigint(seed, m.id), worker_id = _claim_limited.worker_id, deliveries = least(m.deliveries + 1, 32767),
+        settings = case when policy.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
+        queue_timeout = case when policy.of_roles is null then policy.timeout else pgqueue._role_timeout(policy.of_roles, m.submitter) end
     from picked p
     where m.id = p.id
       and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
@@ -220,9 +219,8 @@ begin
   select c.id, c.token, c.queue, c.deliveries - 1,
          case when c.kind = 'task' then c.payload
          when l.lane = 'batch' then
-           case when policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null and c.snoozes is null
-           then json_build_array(c.submitter::bigint, coalesce(policy ->> 'group_commit 0', policy ->> ('group_commit ' || c.submitter))::int)
-           else to_json(c.submitter::bigint) end
+           case when c.deliveries > 1 or c.attempts > 0 or c.last_error is not null or c.snoozes is not null then to_json(c.submitter::bigint)
+           else pgqueue._groupable_job(c.submitter, policy.group_commit, policy.of_roles) end
          else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
          l.lane
   from claimed c

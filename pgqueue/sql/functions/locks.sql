@@ -49,6 +49,16 @@ end;
 comment on function pgqueue._random_bigint() is '64 unpredictable bits, for cookies and fencing tokens';
 grant execute on function pgqueue._random_bigint() to pgqueue_user;
 
+create or replace function pgqueue._seeded_bigint(seed bytea, n bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  -- For each message of a set. Random bits for each would cost a third of the statement: many servers open /dev/urandom for them.
+  select hashtextextended(encode(sha256(seed || int8send(n)), 'hex'), 0);
+end;
+comment on function pgqueue._seeded_bigint(bytea, bigint) is '64 bits for the cookies or the tokens of a set, which cannot be computed without the seed';
+grant execute on function pgqueue._seeded_bigint(bytea, bigint) to pgqueue_user;
+
 create or replace function pgqueue._run_key_of(id bigint, token bigint)
   returns bigint
   language sql immutable

@@ -163,7 +163,7 @@ end;
 comment on function pgqueue._loopback_name() is 'The open loopback of this session. Its name ends with the session''s number';
 grant execute on function pgqueue._loopback_name() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
-create or replace function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean default false)
+create or replace function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean default false, closes boolean default false)
   returns setof jsonb
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -192,7 +192,7 @@ begin
     end if;
     begin
       return query select * from pgqueue._dblink_query(name, padded);
-      return;
+      exit;
     exception when others then
       get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
       if holds then
@@ -208,11 +208,14 @@ begin
     perform pgqueue._close_loopback();
     name := null;
   end loop;
+  if closes then
+    perform pgqueue._close_loopback();
+  end if;
 end
 $$;
-comment on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) is
-  'Sends a request to the gate over the loopback of this session, which is connected if necessary. holds: its effects stay uncommitted until pgqueue._end_hold, unless it raises an error';
-grant execute on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) to pgqueue_user;
+comment on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean, boolean) is
+  'Sends a request to the gate over the loopback of this session, which is connected if necessary. holds: its effects stay uncommitted until pgqueue._end_hold, unless it raises an error. closes: the loopback ends after the answer';
+grant execute on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean, boolean) to pgqueue_user;
 
 create or replace function pgqueue._end_hold(is_done boolean)
   returns boolean
@@ -257,27 +260,38 @@ $$;
 comment on function pgqueue._close_loopback() is 'Ends the loopback of this session';
 grant execute on function pgqueue._close_loopback() to pgqueue_user;
 
+create or replace function pgqueue._refuse_loopback(loopback text)
+  returns boolean
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';
+end
+$$;
+comment on function pgqueue._refuse_loopback(text) is 'Raises the error for a value that pgqueue.loopback cannot have';
+grant execute on function pgqueue._refuse_loopback(text) to pgqueue_user;
+
 create or replace function pgqueue._call(op text, request jsonb, holds boolean default false)
   returns setof jsonb
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  loopback text := pgqueue._session_setting('loopback', 'session');
 begin
-  if loopback not in ('session', 'call') then
-    raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';
-  end if;
+  -- One statement for all of it: each further one, and each expression, is prepared again in each transaction.
   return query
   select o.answer
-  from pgqueue.own_key k, pgqueue._random_bigint() nonce,
-       pgqueue._over_loopback(op, k.role, nonce, request::text,
-                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex'), holds) o (answer);
+  from (
+    select k.role, k.key, k.loopback, pgqueue._random_bigint() as nonce,
+           case when op = 'launch' and k.max_workers is not null then request || jsonb_build_object('max_workers', k.max_workers) else request end::text as text
+    from pgqueue.own_key k
+    where k.loopback in ('session', 'call') or pgqueue._refuse_loopback(k.loopback)
+    offset 0
+  ) r,
+  pgqueue._over_loopback(op, r.role, r.nonce, r.text, encode(sha256(convert_to(concat_ws(' ', r.key, op, r.nonce, r.text), 'UTF8')), 'hex'),
+                         holds, r.loopback = 'call') o (answer);
   if not found then
     perform pgqueue._require_enrolled();
-  end if;
-  if loopback = 'call' then
-    perform pgqueue._close_loopback();
   end if;
 end
 $$;

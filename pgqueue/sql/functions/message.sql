@@ -139,13 +139,14 @@ grant execute on function pgqueue._refuse_message(pgqueue.message) to pgqueue_us
 create or replace view pgqueue.inbox as
   select * from pgqueue.message
   where case
-    when state = 'ready' and kept = 'none' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label, limit_key, max_attempts) = 0
-     and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
+    when state = 'ready' and (kept = 'none' or kept <> 'task' and pgqueue._may_keep_result(submitter)) and priority = any ('{0,1,2,3,4,5,6,7,8,9}')
+     and (due_at, timeout, backoff, label, limit_key, max_attempts) is null
+     and queue <> '' and octet_length(queue) <= 255 and queue not like '%.pidbox' and queue not like 'celeryev.%'
      and case when payload is null
-           then kind = 'job' and cookie is not null and strpos(E' \t\r\n', left(sql, 1)) = 0 and octet_length(sql) <= 16777216
+           then kind = 'job' and cookie is not null and left(sql, 1) > ' ' collate "C" and octet_length(sql) <= 16777216
                 and pg_column_size(settings) <= 2000 and not jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
-                and (params is null or array_ndims(params) = 1 and pg_column_size(params) <= 2000)
-           else kind = 'task' and pg_column_size(payload) <= 100000 and num_nonnulls(cookie, session_id, sql, settings, params) = 0 end
+                and (params is null or array_upper(params, 2) is null and pg_column_size(params) <= 2000)
+           else kind = 'task' and kept = 'none' and pg_column_size(payload) <= 100000 and (cookie, session_id, sql, settings, params) is null end
     then true
     else pgqueue._is_acceptable(message) or pgqueue._refuse_message(message) end
   with check option;

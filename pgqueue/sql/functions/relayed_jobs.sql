@@ -52,3 +52,16 @@ $$;
 comment on function pgqueue._kept_jobs(bigint[], bigint[]) is
   'Which of these claims are still valid, with the priorities of their messages: the others were taken over, given back, or have ended';
 grant execute on function pgqueue._kept_jobs(bigint[], bigint[]) to pgqueue_worker;
+
+create or replace function pgqueue._run_ending(id bigint)
+  returns pgqueue.ending
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce((select 'released' from pgqueue.message m where m.id = _run_ending.id),
+                  (select h.state::text from pgqueue.history h where h.id = _run_ending.id and h.ended_at > clock_timestamp() - interval '1 hour' limit 1),
+                  'gone')::pgqueue.ending
+$$;
+comment on function pgqueue._run_ending(bigint) is
+  'How a run of a job ended a moment ago of which the worker knows only that it is over: the state of the job, released if it is in the queue, gone if nothing is known of it';
+grant execute on function pgqueue._run_ending(bigint) to pgqueue_worker;

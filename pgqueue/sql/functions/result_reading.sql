@@ -10,7 +10,7 @@ declare
   since timestamptz := began;
   request jsonb;
   live jsonb;
-  holds boolean := may_hold and pgqueue._session_setting('loopback', 'session') <> 'call';
+  holds boolean := may_hold and (select k.loopback from pgqueue.own_key k) is distinct from 'call';
   asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
   is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
 begin

@@ -69,7 +69,9 @@ as $$
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
     -- step: discard
-    discard temp;
+    if pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0::pg_catalog.oid then
+      discard temp;
+    end if;
 $steps$,
     -- Up to PostgreSQL 15, RESET ends the read-only mode. There the block may write nothing: a subtransaction that has written has an id,
     -- on which it holds a lock. Locks are counted only in databases in which something can be deferred.

@@ -16,8 +16,7 @@ comment on function pgqueue._fingerprint(text) is 'The values that must be uncha
 grant execute on function pgqueue._fingerprint(text) to pgqueue_user;
 
 create or replace view pgqueue.own_statement with (security_barrier) as
-  select split_part(current_setting('pgqueue.captured_settings', true), chr(30), -2)::jsonb as settings,
-         split_part(current_setting('pgqueue.captured_settings', true), chr(30), -1) as seen, hashtextextended(s.digest, 0) as cookie
+  select split_part(current_setting('pgqueue.captured_settings', true), chr(30), -2)::jsonb as settings, hashtextextended(s.digest, 0) as cookie
   from pgqueue.own_seal s
   where left(s.digest, 32) = current_setting('pgqueue.captured_seal', true)
     and starts_with(current_setting('pgqueue.captured_settings', true), pgqueue._fingerprint(current_setting('search_path')));
@@ -49,7 +48,7 @@ as $$
 begin
   -- Values of custom settings are in no fingerprint.
   if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
-    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
+    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), pgqueue._inherited(settings), chr(30)));
   end if;
 end
 $$;
@@ -68,6 +67,8 @@ begin
   if settings is null then
     settings := pgqueue._settings();
     perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
+  elsif pgqueue._setting('worker_timeout', null) is not null then
+    settings := settings operator(pg_catalog.||) pgqueue._ambient_settings();
   end if;
   return settings;
 end

@@ -61,7 +61,7 @@ create or replace function pgqueue._is_plain_trigger(argv text[])
   returns boolean
   language sql immutable
 begin atomic
-  select argv[0] = 'sql' and argv[3] is null and argv[1] <> '' and strpos(argv[2], '"') = 0;
+  select argv[0] = 'sql' and argv[3] is null and argv[1] <> '' and strpos(coalesce(argv[2], ''), '"') = 0;
 end;
 comment on function pgqueue._is_plain_trigger(text[]) is 'Whether the trigger enqueues a job without options, of columns with plain names';
 grant execute on function pgqueue._is_plain_trigger(text[]) to pgqueue_user;
@@ -70,19 +70,20 @@ create or replace function pgqueue._seen_columns(relation oid, argv text[])
   returns text
   language sql stable
 begin atomic
-  select concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
+  select case when argv[2] <> '' then concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31)) else '' end;
 end;
-comment on function pgqueue._seen_columns(oid, text[]) is 'The text that records that the columns of a trigger were found to be plain';
+comment on function pgqueue._seen_columns(oid, text[]) is
+  'The text that records that the columns of a trigger were found to be plain. Empty: it has no columns';
 grant execute on function pgqueue._seen_columns(oid, text[]) to pgqueue_user;
 
-create or replace function pgqueue._has_seen(seen text, relation oid, argv text[])
+create or replace function pgqueue._has_seen(captured text, seen_columns text)
   returns boolean
-  language sql stable
+  language sql immutable
 begin atomic
-  select coalesce(argv[2], '') = '' or strpos(seen, pgqueue._seen_columns(relation, argv)) > 0;
+  select strpos(split_part(captured, chr(30), -1), seen_columns) > 0;
 end;
-comment on function pgqueue._has_seen(text, oid, text[]) is 'Whether row triggers have checked these columns in this statement';
-grant execute on function pgqueue._has_seen(text, oid, text[]) to pgqueue_user;
+comment on function pgqueue._has_seen(text, text) is 'Whether captured text says that the columns of a trigger were found to be plain';
+grant execute on function pgqueue._has_seen(text, text) to pgqueue_user;
 
 create or replace function pgqueue._see_columns(relation oid, argv text[])
   returns boolean
@@ -101,46 +102,66 @@ comment on function pgqueue._see_columns(oid, text[]) is
   'Checks the columns of a trigger, once in a statement. False: their text is not that of JSON';
 grant execute on function pgqueue._see_columns(oid, text[]) to pgqueue_user;
 
+create or replace function pgqueue._capture_for_rows(relation oid, argv text[])
+  returns boolean
+  language plpgsql volatile
+as $$
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  perform pgqueue._statement_settings();
+  return exists (select from pgqueue.own_statement)
+         and (pgqueue._has_seen(pg_catalog.current_setting('pgqueue.captured_settings', true), pgqueue._seen_columns(relation, argv))
+              or pgqueue._see_columns(relation, argv));
+end
+$$;
+comment on function pgqueue._capture_for_rows(oid, text[]) is
+  'Captures what the row triggers of this statement use, and checks the columns of this one. Not true: settings cannot be kept, or the text of a column is not that of JSON';
+grant execute on function pgqueue._capture_for_rows(oid, text[]) to pgqueue_user;
+
 create or replace function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb)
   returns boolean
   language plpgsql volatile
 as $$
 declare
-  mine pgqueue.own_statement;
+  statement pg_catalog.text := argv[1];
+  seen_columns pg_catalog.text;
+  session_id pg_catalog.int8;
+  timeout pg_catalog.interval;
   name pg_catalog.text;
   params pg_catalog.text[];
   nobody_sleeps boolean;
 begin
   -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of JSON,
-  -- takes one read and one INSERT. Other cases take the general path. No SET clause: it would hide the search_path.
+  -- takes one statement. Other cases take the general path. No SET clause: it would hide the search_path.
   if pgqueue._is_plain_trigger(argv) is not true then
     return false;
   end if;
-  select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
-  if mine.cookie is null then
-    perform pgqueue._statement_settings();
-    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
-    if mine.cookie is null then
-      return false;
-    end if;
-  end if;
-  if not pgqueue._has_seen(mine.seen, relation, argv) then
-    if not pgqueue._see_columns(relation, argv) then
-      return false;
-    end if;
-    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
-  end if;
+  -- An expression of plpgsql is prepared once in a transaction, and one in the INSERT for each row.
+  seen_columns := pgqueue._seen_columns(relation, argv);
+  session_id := pgqueue._session_id();
+  timeout := pgqueue._ambient_timeout();
   foreach name in array pg_catalog.string_to_array(coalesce(argv[2], ''), ',') loop
     params := pg_catalog.array_append(params, pg_catalog.jsonb_extract_path_text(row_json, pg_catalog.btrim(name)));
   end loop;
-  insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-  values (mine.cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(mine.settings),
-          pgqueue._inherited_timeout(mine.settings))
-  returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
-  if not nobody_sleeps then
-    perform pgqueue._wake('default');
-  end if;
-  return true;
+  for attempt in 1 .. 2 loop
+    -- This text is checked here, because a condition of the INSERT would cost more, and its seal there. The first row of a statement
+    -- finds nothing that was captured.
+    if pgqueue._has_seen(pg_catalog.current_setting('pgqueue.captured_settings', true), seen_columns) then
+      insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
+      select s.cookie, session_id, 'job', 'default', statement, params, s.settings, timeout from pgqueue.own_statement s
+      returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
+      if nobody_sleeps is not null then
+        if not nobody_sleeps then
+          perform pgqueue._wake('default');
+        end if;
+        return true;
+      end if;
+    end if;
+    if pgqueue._capture_for_rows(relation, argv) is not true then
+      return false;
+    end if;
+  end loop;
+  return false;
 end
 $$;
 comment on function pgqueue._enqueue_row(text[], oid, jsonb) is

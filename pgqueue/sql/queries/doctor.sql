@@ -37,6 +37,16 @@ from pgqueue.workers
 where status = 'online' and last_seen_at < clock_timestamp() - interval '1 minute'
 order by last_seen_at
 
+-- name: doctor_jobs_without_workers
+-- A relay without --jobs and a plain Celery worker consume a queue and run no SQL jobs of it.
+select j.queue, count(*)
+from pgqueue.jobs j
+where j.state = 'queued' and j.worker is null and coalesce(j.eta, '-infinity') <= clock_timestamp()
+  and j.queue not in (select q.queue from pgqueue.queues q where q.paused)
+group by j.queue
+having not pgqueue._has_takers(j.queue)
+order by j.queue
+
 -- name: doctor_waiting_roles
 select submitter::text, count(*), min(error)
 from pgqueue.jobs

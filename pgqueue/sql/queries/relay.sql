@@ -20,6 +20,9 @@ select id, priority from pgqueue._kept_jobs(%(ids)s::bigint[], %(tokens)s::bigin
 -- name: take_over_job
 select id, token, message, lane from pgqueue._take_over_job(%(worker_id)s, %(job_id)s, %(claim)s)
 
+-- name: run_ending
+select pgqueue._run_ending(%(job_id)s)
+
 -- name: take_in
 -- A message without an id is always new. The sub-select keeps the order of the source.
 with received as materialized (
