@@ -1765,6 +1765,14 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
+
+CREATE FUNCTION pgqueue._leader_key(kind text, queue text) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._leave_fleet(host text, instance uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1799,6 +1807,9 @@ CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total
 
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._limited_queues(queues text[]) RETURNS text[]
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
@@ -2082,6 +2093,10 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._own_advisory_locks() RETURNS TABLE(class integer, objid integer, mode text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._owner_fault(role oid) RETURNS text
     LANGUAGE sql STABLE;
 
@@ -2119,6 +2134,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._promote_followers(kind text, queue text, max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2361,6 +2380,11 @@ CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) RETURNS boolean[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) RETURNS void
     LANGUAGE plpgsql
@@ -2804,6 +2828,10 @@ CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::
 
 CREATE FUNCTION pgqueue._step_digest(seal_key text, step jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) RETURNS pgqueue.job_options
@@ -5700,6 +5728,12 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._lead_or_follow(kinds text[], queues text[], steady boolean[], OUT asleep boolean, OUT seconds_to_next_due double precision, OUT roles text[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._leader_key(kind text, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) TO pgqueue_worker;
 
@@ -5712,6 +5746,8 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_adm
 REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._limited_queues(queues text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
@@ -5875,6 +5911,8 @@ REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._own_advisory_locks() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
@@ -5904,6 +5942,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._promote_followers(kind text, queue text, max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_history() FROM PUBLIC;
 
@@ -6071,6 +6111,10 @@ REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._replace_leader(kinds text[], queues text[], OUT replaced boolean[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) FROM PUBLIC;
 
@@ -6393,6 +6437,10 @@ REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT st
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._step_digest(seal_key text, step jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._step_down(kinds text[], queues text[], successors integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) FROM PUBLIC;
 

@@ -112,7 +112,8 @@ class IdleWorker:
         queues = frozenset({*shared, f"{name}.own"})
         for queue in sorted(queues):
             self._session.queues.consume(queue)
-        channels = [Channel("task", queues, PREFETCHED_TASKS), Channel("job", queues, JOBS)]
+        # The real one's own queue is that of remote control, where no jobs are.
+        channels = [Channel("task", queues, PREFETCHED_TASKS), Channel("job", frozenset(shared), JOBS)]
         self._fetcher = Fetcher(self._session, channels, lambda: None)
         self._acks = Acks.of(self._database)
         self._fetcher.enter_loop(self)

@@ -1,4 +1,4 @@
-"""The queues that a worker consumes: the server has them, and notifies of new messages on the channels of each."""
+"""The queues that a worker consumes: the server has them, and their channels, over which sleeping workers are woken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ConsumedQueues:
-    """Counts the consumers of each queue, and listens while there are any. Threads may share it."""
+    """Counts the consumers of each queue. Threads may share it."""
 
     def __init__(self, connection: WorkerConnection, worker_id: int) -> None:
         self._connection = connection
@@ -25,7 +25,7 @@ class ConsumedQueues:
         return self._queues_of_channel.get(channel, ())
 
     def consume(self, queue: str) -> None:
-        """Listen for a queue, and register that this worker consumes it. Counted: call `cancel` as often.
+        """Register that this worker consumes a queue. Counted: call `cancel` as often.
 
         Raises:
             psycopg.Error: the server could not be reached.
@@ -39,8 +39,6 @@ class ConsumedQueues:
                 "consume_queue", queue=queue, worker_id=self._worker_id, queues=queues
             )
             self._consumers[queue] = 1
-            if not self._queues_of_channel[channel]:
-                self._connection.listen(channel)
             self._queues_of_channel[channel].add(queue)
 
     def cancel(self, queue: str) -> None:

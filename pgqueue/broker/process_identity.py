@@ -16,6 +16,7 @@ from ..config import URL_SCHEME
 
 _worker_name: str | None = None
 _app: Any = None
+_controller: Any = None
 #: Whether the tasks of that worker are messages of another broker, and not claims.
 _has_other_broker = False
 
@@ -36,6 +37,12 @@ def is_worker() -> bool:
     A worker with another broker is none: its tasks are not claims.
     """
     return _worker_name is not None and not _has_other_broker
+
+
+def runs_tasks_inline() -> bool:
+    """Return whether a task that is delivered runs before the delivery returns: in a Celery worker with -P solo."""
+    solo = sys.modules.get("celery.concurrency.solo")
+    return solo is not None and isinstance(getattr(_controller, "pool", None), solo.TaskPool)
 
 
 def running_tags() -> set[str]:
@@ -72,7 +79,8 @@ def listen_to_celery() -> None:
 
 
 def _become_worker(sender: Any, **_kwargs: object) -> None:
-    global _worker_name, _app, _has_other_broker
+    global _worker_name, _app, _controller, _has_other_broker  # noqa: PLW0603 - a process is one worker
+    _controller = sender
     _worker_name, _app, _has_other_broker = sender.hostname, sender.app, not _consumes_from_pgqueue(sender.app)
 
 
@@ -85,8 +93,8 @@ def _consumes_from_pgqueue(app: Any) -> bool:
 
 
 def _become_nobody() -> None:
-    global _worker_name  # noqa: PLW0603 - a process has one name
-    _worker_name = None
+    global _worker_name, _controller  # noqa: PLW0603 - a process has one name
+    _worker_name = _controller = None
 
 
 call_in_forked_child(Turn.PROCESS, _become_nobody)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..db.database import Database
+    from .sleep_locks import Consumer
 
 _BINDINGS_CHANNEL = "pgqueue.bindings"
 _SCHEDULES_CHANNEL = "pgqueue.schedules"
@@ -47,6 +48,9 @@ class Member(Protocol):
 
     def sleep_again(self, queues: Collection[str]) -> None:
         """Receive that the session that held the sleep locks of these queues for all has woken up or gone."""
+
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Receive that there may be no leader for these consumers, which are followers."""
 
     def lose(self) -> None:
         """Receive that the worker session is lost."""
@@ -245,8 +249,13 @@ class WorkerSession:
             self.claims.tick_at = 0.0
             self.tell_members()
         elif notify.channel == self._control_channel:
-            # The payload is ignored, because any role that can connect can notify.
-            self.tell_members()
+            # Any role that can connect can notify: a payload makes the members look at most.
+            kind, _, channel = notify.payload.partition(" ")
+            if promoted := [(kind, queue) for queue in self.queues.of_channel(channel)]:
+                for member in self._members:
+                    member.promote(promoted)
+            else:
+                self.tell_members()
         elif queues := self.queues.of_channel(notify.channel):
             for member in self._members:
                 if notify.payload == _SLEEP_AGAIN:

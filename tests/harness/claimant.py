@@ -373,6 +373,28 @@ class Claimant:
         """Give the sleepers' locks back."""
         self.presence.execute("select pgqueue._wake_up(%s)", [list(queues or ["default"])])
 
+    def lead_or_follow(self, *queues: str, kind: str = "task", steady: bool = True) -> list[str]:
+        """Sleep for messages of a kind; return the role for each queue: leader, follower or listener. [] if awake."""
+        names = list(queues or ["default"])
+        row = self.presence.execute(
+            "select asleep, roles from pgqueue._lead_or_follow(%s, %s, %s)",
+            [[kind] * len(names), names, [steady] * len(names)],
+        ).fetchone()
+        assert row is not None
+        return row[1] if row[0] else []
+
+    def replace_leader(self, queue: str = "default", kind: str = "task") -> bool:
+        """Let the next follower lead; return whether there was one."""
+        return bool(
+            _value(
+                self.presence, "select replaced[1] from pgqueue._replace_leader(%s, %s) r (replaced)", [kind], [queue]
+            )
+        )
+
+    def step_down(self, queue: str = "default", kind: str = "task", successors: int = 1) -> None:
+        """Be neither leader nor follower."""
+        self.presence.execute("select pgqueue._step_down(%s, %s, %s)", [[kind], [queue], successors])
+
     def unregister(self, begun: Sequence[Claim] = ()) -> None:
         """End in good order; some tasks were begun."""
         self.presence.execute("select pgqueue._unregister_worker(%s, %s)", [self.id, _ids_and_tokens(begun)[0]])

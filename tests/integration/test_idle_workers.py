@@ -25,10 +25,10 @@ def look(db: Database) -> tuple[list[str], list[str]]:
 
 
 def wait_until_asleep(db: Database) -> None:
-    """Return when a worker has its sleep locks and has sent a heartbeat since."""
-    last = """select count(distinct substring(query, '_tick|_fall_asleep|_publish')) from pg_stat_activity
+    """Return when a worker has its sleep locks, leads for each kind and queue, and has sent a heartbeat since."""
+    last = """select count(distinct substring(query, '_tick|_lead_or_follow|_publish')) from pg_stat_activity
               where datname = current_database() and state = 'idle'"""
-    eventually(lambda: len(db.fetch_value(_LOCKS) or []) == 4 and db.fetch_value(last) == 3, what="a worker asleep")
+    eventually(lambda: len(db.fetch_value(_LOCKS) or []) == 9 and db.fetch_value(last) == 3, what="a worker asleep")
 
 
 @pytest.mark.slow

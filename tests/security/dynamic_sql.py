@@ -46,7 +46,10 @@ SAFE: dict[str, tuple[str, ...]] = {
         "catalog installed_catalog: select format('column %s.%I', c.name, a.attname), c.relowner, a.attacl",
         "partitions _make_partitions: if to_regclass(format('pgqueue.%I', pgqueue._partition_name(parent, day))) is null then",
     ),
-    "Of names and values that pgqueue itself makes: of days, of numbers of roles and databases, of a random password.": (
+    "Of names and values that pgqueue itself makes: of days, of numbers of roles and databases, of hashes of queues, of a random password.": (
+        "leaders _lead_or_follow: execute format('listen %I', pgqueue._queue_channel(queue));",
+        "leaders _lead_or_follow: execute format('unlisten %I', pgqueue._queue_channel(queue));",
+        "leaders _replace_leader: execute format('unlisten %I', pgqueue._queue_channel(queue));",
         "loopback _loopback_options: select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)",
         "home _repair_home: execute 'drop user mapping for current_user server pgqueue_loopback';",
         "home _repair_home: execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);",

@@ -7,7 +7,7 @@ from tests.harness import eventually
 from tests.harness.people import fetch_value, refused
 from tests.security.conftest import call_of
 
-CLASSES = ("worker", "sleeper", "upkeep", "next_sleeper", "storing", "result_waiter")
+CLASSES = ("worker", "sleeper", "upkeep", "next_sleeper", "storing", "result_waiter", "leader", "follower")
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from pgqueue.broker.consuming.capacity import FetchRequest
-from pgqueue.broker.consuming.sleep_state import Outcome, SleepState
+from pgqueue.broker.consuming.sleep_state import Outcome, Owed, SleepState
+from pgqueue.broker.sleep_locks import Rest
 
 TASKS_A, TASKS_B, JOBS_A = ("task", "a"), ("task", "b"), ("job", "a")
 
@@ -14,23 +17,37 @@ def found(*wanted: tuple[str, str], full: set[str] | None = None, queues: set[st
     return Outcome(set(wanted), full or set(), queues or set())
 
 
-def asleep_for(*wanted: tuple[str, str]) -> SleepState:
+def asleep_for(*wanted: tuple[str, str], leading: bool = False) -> SleepState:
     """At 10 seconds it has taken the locks of all queues, and has looked once more in vain."""
     state = SleepState()
-    queues = state.end_poll(found(*wanted), 10.0)
-    assert queues == {queue for _kind, queue in wanted}
-    state.take_locks(queues, 10.0, None, given=True)
+    state.want(set(wanted), set())
+    assert state.end_poll(found(*wanted), 10.0) == set(wanted)
+    state.take_locks(set(wanted), 10.0, Rest(True, None, frozenset(wanted) if leading else frozenset()))
     assert state.end_poll(found(*wanted), 10.0) is None
     assert state.due_at(set(wanted)) == math.inf
     return state
+
+
+def following(*wanted: tuple[str, str]) -> SleepState:
+    """At 10 seconds it has found that another worker leads."""
+    state = SleepState()
+    state.want(set(wanted), set(wanted))
+    state.end_poll(found(*wanted), 10.0)
+    state.take_locks(set(wanted), 10.0, Rest(True, None, following=frozenset(wanted)))
+    return state
+
+
+def owed(state: SleepState, *wanted: tuple[str, str]) -> Owed:
+    """What it owes if all of these may follow."""
+    return state.want(set(wanted), set(wanted))
 
 
 def test_who_finds_nothing_takes_the_locks_and_polls_once_more_before_it_sleeps() -> None:
     state = SleepState()
 
     to_lock = state.end_poll(found(TASKS_A), 10.0)
-    assert to_lock == {"a"}
-    state.take_locks(to_lock, 10.0, None, given=True)
+    assert to_lock == {TASKS_A}
+    state.take_locks(to_lock, 10.0, Rest(True, None))
 
     assert state.due_at({TASKS_A}) == -math.inf
     assert state.end_poll(found(TASKS_A), 10.0) is None
@@ -41,7 +58,7 @@ def test_locks_that_were_not_given_are_not_held_and_it_polls_soon() -> None:
     state = SleepState()
 
     state.end_poll(found(TASKS_A), 10.0)
-    state.take_locks({"a"}, 10.0, None, given=False)
+    state.take_locks({TASKS_A}, 10.0, Rest(False, None))
 
     assert state.locked == set()
     assert 10.0 < state.due_at({TASKS_A}) < 10.1
@@ -61,7 +78,7 @@ def test_a_notification_that_others_were_quicker_with_costs_the_lock() -> None:
 
     assert state.end_poll(found(TASKS_A), 20.0) is None
 
-    assert state.want({TASKS_A}) == {"a"}
+    assert owed(state, TASKS_A).queues == {"a"}
     state.give_back_locks({"a"})
     assert state.locked == set()
     assert 20.0 < state.due_at({TASKS_A}) <= 20.1
@@ -73,7 +90,7 @@ def test_only_the_lock_of_the_queue_that_was_notified_of_is_given_back() -> None
 
     state.end_poll(found(TASKS_A, TASKS_B, full={"task"}, queues={"a"}), 20.0)
 
-    assert state.want({TASKS_A, TASKS_B}) == {"a"}
+    assert owed(state, TASKS_A, TASKS_B).queues == {"a"}
 
 
 def test_a_full_poll_keeps_those_awake_of_whose_queue_it_was_notified_and_no_others() -> None:
@@ -97,7 +114,7 @@ def test_a_kind_that_was_not_full_stays_asleep_where_another_of_the_same_queue_i
 
 
 def test_a_queue_that_nobody_wants_any_more_is_unlocked() -> None:
-    assert asleep_for(TASKS_A, TASKS_B).want({TASKS_A}) == {"b"}
+    assert owed(asleep_for(TASKS_A, TASKS_B), TASKS_A).queues == {"b"}
 
 
 def test_what_is_owed_is_owed_once() -> None:
@@ -105,10 +122,10 @@ def test_what_is_owed_is_owed_once() -> None:
     state.notify(["a"], 20.0)
     state.end_poll(found(TASKS_A, full={"task"}, queues={"a"}), 20.0)
 
-    assert state.want({TASKS_A}) == {"a"}
+    assert owed(state, TASKS_A).queues == {"a"}
     state.owe_nothing()
 
-    assert state.want({TASKS_A}) == set()
+    assert owed(state, TASKS_A).queues == set()
 
 
 def test_a_consumer_that_begins_to_want_a_locked_queue_is_awake() -> None:
@@ -148,3 +165,199 @@ def test_a_role_has_its_share_when_as_many_jobs_as_it_may_have_are_here() -> Non
 
     assert request.roles_with_share() == {7}
     assert request._replace(role_limit=None).roles_with_share() == frozenset()
+
+
+def test_who_follows_sleeps_at_once_and_holds_no_lock() -> None:
+    state = following(TASKS_A)
+
+    assert state.due_at({TASKS_A}) == math.inf
+    assert state.locked == set()
+    assert owed(state, TASKS_A) == Owed(set(), set(), 1)
+
+
+def test_who_is_promoted_polls_and_sleeps_anew_so_that_it_leads() -> None:
+    state = following(TASKS_A, JOBS_A)
+
+    state.promote([TASKS_A], 20.0)
+
+    assert state.due_at({TASKS_A, JOBS_A}) <= 20.0
+    assert state.end_poll(found(TASKS_A, JOBS_A), 20.0) == {TASKS_A}
+    state.take_locks({TASKS_A}, 20.0, Rest(True, None, leading=frozenset({TASKS_A})))
+    assert state.due_at({TASKS_A, JOBS_A}) == -math.inf  # It looks once more.
+    assert state.leading == {TASKS_A}
+    assert state.following == {JOBS_A}
+
+
+def test_a_call_for_what_it_does_not_follow_for_changes_nothing() -> None:
+    state = asleep_for(TASKS_A)
+
+    state.promote([TASKS_A, TASKS_B], 20.0)
+
+    assert state.due_at({TASKS_A}) == math.inf
+
+
+def test_who_is_promoted_while_it_backs_off_sleeps_anew_at_once() -> None:
+    state = asleep_for(TASKS_B)
+    state.want({TASKS_A, TASKS_B}, {TASKS_A, TASKS_B})
+    state.end_poll(found(TASKS_A, TASKS_B), 10.0)
+    state.take_locks({TASKS_A}, 10.0, Rest(True, None, following=frozenset({TASKS_A})))
+    state.notify(["b"], 20.0)
+    state.promote([TASKS_A], 20.0)
+
+    assert state.end_poll(found(TASKS_A, TASKS_B), 20.0) is None  # In vain for the notification.
+
+    assert state.due_at({TASKS_A, TASKS_B}) <= 20.0
+    assert state.end_poll(found(TASKS_A, TASKS_B), 20.0) == {TASKS_A}
+
+
+def test_a_leader_whose_message_takes_long_leaves_the_next_to_another() -> None:
+    state = asleep_for(TASKS_A, JOBS_A, leading=True)
+    state.notify(["a"], 20.0)
+    state.end_poll(found(TASKS_A, JOBS_A, queues={"a"}), 20.0)
+
+    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1)
+    assert 20.0 < state.replace_at <= 20.02
+    assert state.take_replaceable(is_busy=True) == {TASKS_A, JOBS_A}
+    state.be_replaced({TASKS_A, JOBS_A}, 20.02)
+
+    assert state.replace_at == math.inf
+    assert state.locked == set()
+    assert state.due_at({TASKS_A, JOBS_A}) == math.inf
+    assert owed(state, TASKS_A, JOBS_A) == Owed(set(), set(), 1)
+
+
+def test_a_leader_whose_message_was_short_goes_on() -> None:
+    state = asleep_for(TASKS_A, leading=True)
+    state.notify(["a"], 20.0)
+    state.end_poll(found(TASKS_A, queues={"a"}), 20.0)
+
+    assert state.take_replaceable(is_busy=False) == set()
+
+    assert state.replace_at == math.inf
+    assert state.leading == {TASKS_A}
+
+
+def test_a_leader_that_is_replaced_of_jobs_only_keeps_the_lock_for_the_tasks() -> None:
+    state = asleep_for(TASKS_A, JOBS_A, leading=True)
+
+    state.be_replaced({JOBS_A}, 20.0)
+
+    assert state.locked == {"a"}
+    assert state.due_at({TASKS_A, JOBS_A}) == math.inf
+
+
+def test_a_leader_behind_which_nobody_stands_asks_again_after_a_second() -> None:
+    state = asleep_for(TASKS_A, leading=True)
+    replaceable = []
+    for now in (20.0, 20.5, 21.5):
+        state.notify(["a"], now)
+        state.end_poll(found(TASKS_A, queues={"a"}), now)
+        replaceable.append(state.take_replaceable(is_busy=True))
+        if replaceable[-1]:
+            state.be_replaced(set(), now)
+
+    assert replaceable == [{TASKS_A}, set(), {TASKS_A}]
+    assert state.leading == {TASKS_A}
+
+
+def test_a_leader_is_not_replaced_where_it_listens_for_itself_too() -> None:
+    # Without the lock of the queue its jobs would be unheard.
+    state = asleep_for(TASKS_A, JOBS_A)
+    state.leading = {TASKS_A}
+    state.notify(["a"], 20.0)
+
+    state.end_poll(found(TASKS_A, JOBS_A, queues={"a"}), 20.0)
+
+    assert state.take_replaceable(is_busy=True) == set()
+
+
+def test_who_leads_while_it_has_messages_is_replaced_as_soon_as_it_sleeps() -> None:
+    state = following(TASKS_A)
+    state.promote([TASKS_A], 20.0)
+    state.end_poll(found(TASKS_A, queues={"a"}), 20.0)
+    assert state.replace_at == math.inf
+
+    state.take_locks({TASKS_A}, 20.01, Rest(True, None, leading=frozenset({TASKS_A})))
+    state.end_poll(found(TASKS_A), 20.01)
+
+    assert state.replace_at == pytest.approx(20.02)
+    assert state.take_replaceable(is_busy=True) == {TASKS_A}
+    # Once for what it has found: where all are busy, nobody is replaced for ever.
+    state.be_replaced({TASKS_A}, 20.02)
+    state.take_locks({TASKS_A}, 20.1, Rest(True, None, leading=frozenset({TASKS_A})))
+    assert state.replace_at == math.inf
+
+
+def test_a_full_poll_promotes_two_others() -> None:
+    for state in (asleep_for(TASKS_A, leading=True), following(TASKS_A)):
+        state.promote([TASKS_A], 20.0)
+        state.notify(["a"], 20.0)
+        state.end_poll(found(TASKS_A, full={"task"}, queues={"a"}), 20.0)
+
+        debt = owed(state, TASKS_A)
+        assert (debt.consumers, debt.successors) == ({TASKS_A}, 2)
+        state.owe_nothing()
+        state.step_down({TASKS_A})
+        assert owed(state, TASKS_A).consumers == set()
+        assert state.due_at({TASKS_A}) <= 20.0
+
+
+def test_a_leader_that_was_notified_in_vain_stays_the_leader_while_it_polls() -> None:
+    state = asleep_for(TASKS_A, leading=True)
+    state.notify(["a"], 20.0)
+    state.end_poll(found(TASKS_A), 20.0)
+
+    debt = owed(state, TASKS_A)
+
+    assert (debt.queues, debt.consumers) == ({"a"}, set())
+    state.give_back_locks({"a"})
+    assert 20.0 < state.due_at({TASKS_A}) <= 20.1
+
+
+def test_who_has_no_room_or_cannot_take_all_is_neither_leader_nor_follower() -> None:
+    for state in (asleep_for(TASKS_A, leading=True), following(TASKS_A)):
+        assert state.want({TASKS_A}, set()).consumers == {TASKS_A}
+        assert state.want(set(), set()).consumers == {TASKS_A}
+
+    state = following(TASKS_A)
+    state.step_down({TASKS_A})
+    assert state.due_at({TASKS_A}) < math.inf
+
+
+def test_who_finds_by_a_heartbeat_what_the_leader_should_have_found_sleeps_anew() -> None:
+    state = following(TASKS_A)
+
+    state.end_poll(found(TASKS_A, queues={"a"})._replace(is_heartbeat=True), 20.0)
+
+    now = 20.0
+    while (to_sleep := state.end_poll(found(TASKS_A), now)) is None:
+        now = state.due_at({TASKS_A})
+    assert to_sleep == {TASKS_A}
+    assert now < 20.02
+
+
+def test_a_leader_that_misses_messages_twice_is_not_relied_on_for_half_a_minute() -> None:
+    state = following(TASKS_A)
+    state.end_poll(found(TASKS_A, queues={"a"})._replace(is_heartbeat=True), 20.0)
+    state.take_locks({TASKS_A}, 20.0, Rest(True, None, following=frozenset({TASKS_A})))
+    assert state.relies_on_others(TASKS_A, 20.0)
+
+    state.end_poll(found(TASKS_A, queues={"a"})._replace(is_heartbeat=True), 40.0)
+
+    assert not state.relies_on_others(TASKS_A, 69.0)
+    assert state.relies_on_others(TASKS_A, 71.0)
+
+
+def test_what_it_finds_when_a_delayed_message_was_due_is_no_fault_of_the_leader() -> None:
+    state = following(TASKS_A)
+
+    state.end_poll(found(TASKS_A, queues={"a"}), 20.0)
+
+    assert state.due_at({TASKS_A}) == math.inf
+
+
+def test_a_queue_that_nobody_covers_any_more_concerns_those_that_hold_its_lock() -> None:
+    state = asleep_for(TASKS_A, TASKS_B)
+    state.following = {TASKS_B}
+
+    assert state.heard(["a", "b", "c"]) == {TASKS_A}

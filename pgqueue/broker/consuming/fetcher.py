@@ -22,12 +22,13 @@ from .buffer import ClaimedMessage, Source
 from .capacity import Capacity, ChannelT, FetchRequest, to_demand
 from .read_ahead import AHEAD_SECONDS, STALE_SECONDS
 from .signals import Signals
-from .sleep_state import Outcome, SleepState
+from .sleep_state import Outcome, Owed, SleepState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from ...db.async_query import QueryRoutine, Watcher
+    from ..sleep_locks import Consumer
     from ..worker_session import WorkerSession
 
 #: While no task comes and all jobs are of one role, a claim waits for as long as the executors need for half of their
@@ -39,7 +40,9 @@ class _Poll(NamedTuple):
     """A poll in flight: its request, and the consumers (kind, queue) it is for."""
 
     requests: dict[str, FetchRequest]
-    wanted: set[tuple[str, str]]
+    wanted: set[Consumer]
+    #: Whether only a heartbeat was due.
+    is_heartbeat: bool = False
 
 
 class Fetcher(Generic[ChannelT]):
@@ -62,6 +65,8 @@ class Fetcher(Generic[ChannelT]):
         self._on_control = on_control
         self._sleep = SleepState()
         self._signals = Signals()
+        #: The consumers that may be leaders and followers.
+        self._steady: set[Consumer] = set()
         self._found_at = self._polled_at = -math.inf
         #: How long a poll waits after the one before, while the executors have enough jobs.
         self._pause = AHEAD_SECONDS
@@ -80,6 +85,12 @@ class Fetcher(Generic[ChannelT]):
         """Record that no session holds the sleep locks for this worker any more."""
         if self._capacity.consume(queues):
             self._signals.uncover(queues)
+            self.waker.wake()
+
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Record that there may be no leader for these consumers."""
+        if self._capacity.consume([queue for _kind, queue in consumers]):
+            self._signals.promote(consumers)
             self.waker.wake()
 
     def lose(self) -> None:
@@ -132,21 +143,28 @@ class Fetcher(Generic[ChannelT]):
                 self._take(claimed)
             self._hear()
             if self._capacity.has_next():
+                if process_identity.runs_tasks_inline():
+                    # Until the task has ended no notification would be read.
+                    self._leave_sleep()
                 return time.monotonic()
             self._give_back(self._capacity.take_stale(time.monotonic()))
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
             shares = {kind: request.roles_with_share() for kind, request in requests.items()}
             self._sleep.note_shares(shares, time.monotonic())
-            self._unlock(self._sleep.want(wanted))
+            self._steady = self._find_steady(wanted, shares)
+            self._settle_sleep(self._sleep.want(wanted, self._steady))
             now = time.monotonic()
+            if self._sleep.replace_at <= now:
+                self._be_replaced()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
                 self._begin(now, _Poll(requests, wanted))
             elif flush_at <= now:
                 self._flush()
             else:
-                return min(poll_at, flush_at, now + STALE_SECONDS if len(self._capacity.buffer) else math.inf)
+                stale_at = now + STALE_SECONDS if len(self._capacity.buffer) else math.inf
+                return min(poll_at, flush_at, self._sleep.replace_at, stale_at)
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to do, for at most `timeout` seconds; used outside of an event loop."""
@@ -175,6 +193,8 @@ class Fetcher(Generic[ChannelT]):
     def stop(self, kind: str, queue: str) -> None:
         """Give back the buffer of a queue that no channel consumes any more, and stop sleeping for it."""
         self._give_back(self._capacity.buffer.take(Source(kind, queue)))
+        left = {(kind, queue)} if self._capacity.consume([queue]) else {("task", queue), ("job", queue)}
+        self._step_down(left & (self._sleep.leading | self._sleep.following), successors=1)
         if not self._capacity.consume([queue]):
             self._unlock(self._sleep.locked & {queue})
 
@@ -209,7 +229,7 @@ class Fetcher(Generic[ChannelT]):
                 if self._query is not None:
                     self._take(self._query.wait() or [])
                 self._give_back(list(self._capacity.buffer))
-                self._unlock(self._sleep.locked)
+                self._leave_sleep()
         finally:
             self.leave_loop()
             self._capacity.buffer.clear()
@@ -229,12 +249,14 @@ class Fetcher(Generic[ChannelT]):
             self._sleep.notify(queues, now)
         if received.is_called:
             self._sleep.call(now)
-        if received.uncovered:
-            self._lock(self._sleep.locked & received.uncovered)
+        if received.promoted:
+            self._sleep.promote(received.promoted, now)
+        if received.uncovered and (uncovered := self._sleep.heard(received.uncovered)):
+            self._lock(uncovered)
         if received.is_told:
             self._on_control()
 
-    def _due_at(self, wanted: set[tuple[str, str]]) -> tuple[float, float]:
+    def _due_at(self, wanted: set[Consumer]) -> tuple[float, float]:
         """Return when to poll again, and when to send the acks at the latest."""
         # Both wait for more messages, and longer while other work runs beside them.
         patience = AHEAD_SECONDS if len(self._capacity.buffer) else GATHER_SECONDS
@@ -251,7 +273,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _begin(self, now: float, poll: _Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
-        self._poll = poll
+        self._poll = poll._replace(is_heartbeat=self._sleep.due_at(poll.wanted) > now)
         self._polled_at = now
         self._acks.flush_early()
         if self._claims.needs_reconciling:
@@ -307,21 +329,51 @@ class Fetcher(Generic[ChannelT]):
         found = Counter(message.kind for message in claimed)
         full = {kind for kind, request in poll.requests.items() if request.is_met(found[kind])}
         left_out = {kind: roles for kind, request in poll.requests.items() if (roles := request.roles_with_share())}
-        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed}, left_out)
+        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed}, left_out, poll.is_heartbeat)
         to_lock = self._sleep.end_poll(outcome, time.monotonic())
         if to_lock is not None:
             self._lock(to_lock)
 
-    def _lock(self, queues: set[str]) -> None:
-        """Take sleep locks, and ask when the next delayed message is due."""
-        given, seconds_to_next_due = self.worker_session.sleep_locks.take(self, queues)
-        self._sleep.take_locks(queues, time.monotonic(), seconds_to_next_due, given=given)
+    def _find_steady(self, wanted: set[Consumer], shares: Mapping[str, frozenset[int]]) -> set[Consumer]:
+        """Return the consumers that can take any message, and hear at once that there is one.
+
+        Outside of an event loop the program may do other things meanwhile.
+        """
+        if self._query is None:
+            return set()
+        now = time.monotonic()
+        return {c for c in wanted if not shares[c[0]] and self._sleep.relies_on_others(c, now)}
+
+    def _lock(self, consumers: set[Consumer]) -> None:
+        """Sleep as leaders, followers or listeners, and ask when the next delayed message is due."""
+        rest = self.worker_session.sleep_locks.take(self, consumers, consumers & self._steady)
+        self._sleep.take_locks(consumers, time.monotonic(), rest)
+
+    def _settle_sleep(self, owed: Owed) -> None:
+        self._sleep.owe_nothing()
+        self._step_down(owed.consumers, owed.successors)
+        self._unlock(owed.queues)
+
+    def _be_replaced(self) -> None:
+        """Let followers take the place of leaders that have messages."""
+        is_busy = bool(self.held_tags() or process_identity.running_tags())
+        if leaders := self._sleep.take_replaceable(is_busy=is_busy):
+            replaced = self.worker_session.sleep_locks.replace_leader(self, leaders)
+            self._sleep.be_replaced(replaced, time.monotonic())
+
+    def _step_down(self, consumers: set[Consumer], successors: int) -> None:
+        if consumers:
+            self.worker_session.sleep_locks.step_down(self, consumers, successors)
+            self._sleep.step_down(consumers)
 
     def _unlock(self, queues: set[str]) -> None:
-        self._sleep.owe_nothing()
         if queues:
             self.worker_session.sleep_locks.give_back(self, queues)
             self._sleep.give_back_locks(queues)
+
+    def _leave_sleep(self) -> None:
+        """Give back everything: this thread reads no notification for a while."""
+        self._settle_sleep(Owed(self._sleep.locked, self._sleep.leading | self._sleep.following, 1))
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:
         if unwanted:

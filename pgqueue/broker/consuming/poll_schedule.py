@@ -81,6 +81,11 @@ class PollSchedule:
         """Poll soon: other workers were notified of a queue for which this consumer is awake."""
         self._poll_at = min(self._poll_at, now + _BACKOFF_FROM)
 
+    def promote(self, now: float) -> None:
+        """Poll now, and do not back off: there may be no leader."""
+        self._poll_at = min(self._poll_at, now)
+        self._back_off_until = -math.inf
+
     def found_some(self, now: float, is_full: bool, is_awake: bool) -> AfterPoll:
         """Record that a poll found messages; `is_full`: as many as it had asked for."""
         is_busy = now - self._found_at < _BUSY_SECONDS

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from ..sleep_locks import Consumer
+
+ItemT = TypeVar("ItemT")
 
 
 class Received(NamedTuple):
@@ -16,6 +20,8 @@ class Received(NamedTuple):
     notified: list[Collection[str]]
     #: The queues whose sleep lock no session holds for this worker any more.
     uncovered: set[str]
+    #: The followers that are promoted.
+    promoted: set[Consumer]
     #: Whether there is new room or a new queue.
     is_called: bool
     #: Whether the worker may have a request to handle.
@@ -29,6 +35,7 @@ class Signals:
         # A deque can be filled and emptied at the same time by different threads.
         self._notified: deque[Collection[str]] = deque()
         self._uncovered: deque[Collection[str]] = deque()
+        self._promoted: deque[Collection[Consumer]] = deque()
         self._is_called = self._is_told = False
 
     def notify(self, queues: Collection[str]) -> None:
@@ -38,6 +45,10 @@ class Signals:
     def uncover(self, queues: Collection[str]) -> None:
         """Signal that no session holds the sleep locks of these queues for this worker any more."""
         self._uncovered.append(queues)
+
+    def promote(self, consumers: Collection[Consumer]) -> None:
+        """Signal that there may be no leader for these consumers."""
+        self._promoted.append(consumers)
 
     def call(self) -> None:
         """Signal that there is new room or a new queue."""
@@ -55,8 +66,9 @@ class Signals:
             self._is_called = False
         if is_told:
             self._is_told = False
-        return Received(notified, {queue for queues in uncovered for queue in queues}, is_called, is_told)
+        promoted = {consumer for consumers in _empty(self._promoted) for consumer in consumers}
+        return Received(notified, {queue for queues in uncovered for queue in queues}, promoted, is_called, is_told)
 
 
-def _empty(left: deque[Collection[str]]) -> list[Collection[str]]:
+def _empty(left: deque[ItemT]) -> list[ItemT]:
     return [left.popleft() for _ in range(len(left))]

@@ -6,10 +6,11 @@ create or replace function pgqueue._lock_class(purpose text)
 begin atomic
   -- The number is 'pgq' and a digit: the first key of pgqueue's advisory locks.
   select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
-    when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207 end;
+    when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207
+    when 'leader' then 1886417208 when 'follower' then 1886417209 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock, by its class: liveness of workers, wake-ups (two classes), upkeep, results (two classes)';
+  'The first key of an advisory lock, by its class: liveness of workers, wake-ups (four classes), upkeep, results (two classes)';
 grant execute on function pgqueue._lock_class(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._advisory_locks(class int)
@@ -24,6 +25,19 @@ as $$
 $$;
 comment on function pgqueue._advisory_locks(int) is 'The holders of pgqueue''s advisory locks of a class. Not bound to a snapshot';
 grant execute on function pgqueue._advisory_locks(int) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace function pgqueue._own_advisory_locks()
+  returns table (class int, objid int, mode text)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Reading pg_locks once for all classes: it takes long where there are thousands of sessions.
+  select l.classid::bigint::int, (case when l.objid::bigint > 2147483647 then l.objid::bigint - 4294967296 else l.objid::bigint end)::int, l.mode
+  from pg_locks l
+  where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.classid::bigint between 1886417201 and 1886417209 and l.objsubid = 2 and l.granted
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+comment on function pgqueue._own_advisory_locks() is 'The advisory locks of pgqueue that this session holds. Not bound to a snapshot';
 
 create or replace function pgqueue._random_bigint()
   returns bigint

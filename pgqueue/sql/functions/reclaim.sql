@@ -87,7 +87,8 @@ begin
     reclaimed := reclaimed + 1;
   end loop;
   -- The session may have covered other idle workers, and can no longer notify them.
-  perform pgqueue._hand_over(q) from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
+  perform pgqueue._hand_over(q), pgqueue._promote_followers('task', q, 1), pgqueue._promote_followers('job', q, 1)
+  from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
   with gone as (
     delete from pgqueue.worker w
     where w.id = any (lost) and not exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id)

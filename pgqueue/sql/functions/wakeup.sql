@@ -107,13 +107,17 @@ as $$
 declare
   sleeper int := pgqueue._lock_class('sleeper');
   next_sleeper int := pgqueue._lock_class('next_sleeper');
-  mine int[] := array(select l.objid from pgqueue._advisory_locks(sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock');
-  waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
+  mine int[];
+  waiting int[];
   key int;
 begin
   if not pgqueue._is_worker_login() then
     perform pgqueue._require_observable(queues);
   end if;
+  select coalesce(array_agg(l.objid) filter (where l.class = sleeper and l.mode = 'ExclusiveLock'), '{}'),
+         coalesce(array_agg(l.objid) filter (where l.class = next_sleeper and l.mode = 'ShareLock'), '{}')
+  into mine, waiting
+  from pgqueue._own_advisory_locks() l;
   asleep := true;
   for key in select distinct hashtext(q) from unnest(queues) q loop
     continue when key = any (mine);

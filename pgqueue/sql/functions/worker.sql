@@ -200,6 +200,7 @@ begin
     delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
   end if;
   perform pgqueue._wake_up(queues);
+  perform pgqueue._step_down(array_agg(k.kind), array_agg(q.name), 1) from unnest(queues) q (name), unnest(array['task', 'job']) k (kind);
   perform pgqueue._auto_delete(queues);
 end
 $$;

@@ -15,9 +15,15 @@ select pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 -- name: consume_queue
 select pgqueue._queue_channel(%(queue)s), pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 
--- name: fall_asleep
-select asleep, seconds_to_next_due
-from pgqueue._fall_asleep(%(queues)s::text[]);
+-- name: lead_or_follow
+select asleep, seconds_to_next_due, roles
+from pgqueue._lead_or_follow(%(kinds)s::text[], %(queues)s::text[], %(steady)s::boolean[]);
+
+-- name: replace_leader
+select replaced from pgqueue._replace_leader(%(kinds)s::text[], %(queues)s::text[]) r (replaced);
+
+-- name: step_down
+select pgqueue._step_down(%(kinds)s::text[], %(queues)s::text[], %(successors)s);
 
 -- name: wake_up
 select pgqueue._wake_up(%(queues)s::text[]);
