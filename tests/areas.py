@@ -28,7 +28,7 @@ AREAS = {
         tests=(
             "integration/test_celery_worker.py", "integration/test_dead_letters.py", "integration/test_durability.py",
             "integration/test_e*.py", "integration/test_failover.py", "integration/test_groups.py",
-            "integration/test_idle_workers.py", "integration/test_in_transaction.py", "integration/test_limited_tasks.py",
+            "integration/test_idle_workers.py", "integration/test_leaders.py", "integration/test_in_transaction.py", "integration/test_limited_tasks.py",
             "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py", "integration/test_relay*.py", "unit/test_relay*.py",
             "integration/test_server_settings.py", "integration/test_standby.py", "integration/test_task_batches.py",
             "integration/test_transport*.py", "integration/test_unique_tasks.py", "isolation/test_declaring.py", "isolation/test_wakeups.py", "isolation/test_leaders.py",

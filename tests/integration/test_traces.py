@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import _state
 from celery.contrib.testing.worker import start_worker
 from opentelemetry import trace
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
@@ -111,6 +112,8 @@ def test_a_request_a_trigger_a_task_and_the_jobs_it_submits_are_one_trace(
     root = logging.getLogger()
     # Celery's worker sets them up anew, and other tests read what is logged.
     level, handlers = root.level, root.handlers[:]
+    # And it makes its application the current one and the default one.
+    current, default = _state._tls.current_app, _state.default_app
     try:
         with start_worker(app, pool="solo", perform_ping_check=False):
             request = spans.tracer.start_as_current_span("request")
@@ -121,6 +124,8 @@ def test_a_request_a_trigger_a_task_and_the_jobs_it_submits_are_one_trace(
         CeleryInstrumentor().uninstrument()
         root.setLevel(level)
         root.handlers[:] = handlers
+        _state._set_current_app(current)
+        _state.set_default_app(default)
 
     (root,), (task,), (sent,) = (spans.find(name) for name in ("request", "run/shop.placed", "send default"))
     assert {span.context.trace_id for span in spans.all()} == {root.context.trace_id}

@@ -22,7 +22,9 @@ def check_waiting_jobs(session: ClientSession) -> Finding:
         if row.ready and not row.consumers and not row.paused and not row.queue.endswith(_DEAD)
     }
     with_tasks_only = {
-        queue: count for queue, count in session.fetch("doctor_jobs_without_workers") if queue not in alone
+        queue: count
+        for queue, count in session.fetch("doctor_jobs_without_workers")
+        if queue not in alone and not queue.endswith(_DEAD)
     }
     found = []
     if alone:

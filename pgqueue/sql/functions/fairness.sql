@@ -87,11 +87,11 @@ create or replace function pgqueue._queues_in_turn(kind pgqueue.message_kind, qu
   language sql volatile
 as $$
   select case when cardinality(queues) = 1 then queues else array(
-    select u.name from (select distinct n as name from unnest(queues) n) u
+    select u.queue from (select distinct n as queue from unnest(queues) n) u
     -- The last one is searched for, because finished messages stand in front.
     where not is_cheap
       or (select m.id from pgqueue.message m
-          where m.queue = u.name and m.kind = _queues_in_turn.kind and m.state = 'ready' and m.limit_key is null
+          where m.queue = u.queue and m.kind = _queues_in_turn.kind and m.state = 'ready' and m.limit_key is null
           order by m.submitter desc limit 1) is not null
     order by random()) end
 $$;
@@ -103,7 +103,7 @@ create or replace function pgqueue._count_held(held jsonb, ids bigint[])
   language sql stable
 as $$
   select coalesce(held, '{}') || coalesce(jsonb_object_agg(c.role, c.count + coalesce((held ->> c.role)::int, 0)), '{}')
-  from (select m.submitter::text as role, count(*) as count from pgqueue.message m where m.id = any (ids) group by m.submitter) c
+  from (select m.submitter::pg_catalog.text as role, count(*) as count from pgqueue.message m where m.id = any (ids) group by m.submitter) c
 $$;
 comment on function pgqueue._count_held(jsonb, bigint[]) is 'How many messages of each role a worker has, {role: count}, when it gets these in addition';
 
