@@ -44,6 +44,10 @@ class BatchSize:
         short = self._ROUNDS * min(usual, self.jobs)
         self.stock = max(self._LONG_ROUNDS * self.jobs, short) if self.jobs > 1 else self._FEWEST_ROUNDS
 
+    def note_long(self) -> None:
+        """Record that jobs were taken from behind a long one, whose chunk ends much later: the next may be as long."""
+        self.jobs, self.stock = 1, self._FEWEST_ROUNDS
+
     def note_waits(self, waiting: int, running: int) -> None:
         """Record a sample: how many sessions ran jobs, and in how many of them the job slept or waited elsewhere."""
         if running:

@@ -45,12 +45,13 @@ class RunReports:
 
     def end_chunk(self, chunk: Chunk) -> None:
         """Report that all jobs of a chunk have ended or were given back."""
-        self._batch_size.adapt(len(chunk.jobs), chunk.seconds)
+        self._batch_size.adapt(max(1, len(chunk.jobs) - len(chunk.released)), chunk.seconds)
         ours = [job for job in chunk.jobs if job.id not in chunk.released] if chunk.released else chunk.jobs
         self._calls.add(lambda: self._listener.on_batch_ended(ours, chunk))
 
     def forget_released(self, chunk: Chunk, job_ids: Collection[int]) -> None:
         """Report that jobs of a chunk were given back to the queue: they are no longer this worker's."""
+        self._batch_size.note_long()
         self._calls.add(lambda: self._listener.on_batch_ended([job for job in chunk.jobs if job.id in job_ids], None))
 
     def tell_running(self, job: ClaimedJob, run: Run) -> None:

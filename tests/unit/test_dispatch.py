@@ -210,6 +210,16 @@ def test_a_long_job_makes_chunks_small_at_once_and_short_ones_make_them_grow_ste
     assert sizes == [1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 16, 32]
 
 
+def test_jobs_that_are_given_back_from_behind_a_long_one_are_divided_among_the_executors() -> None:
+    size = BatchSize()
+    for _ in range(10):
+        size.adapt(16, 0.016)
+
+    size.note_long()
+
+    assert (size.jobs, size.stock) == (1, 2)
+
+
 def settled(seconds_per_job: float, waiting: int | None = None) -> BatchSize:
     """The size after many chunks; where it was sampled, of 10 sessions so many waited for themselves."""
     size = BatchSize()

@@ -50,6 +50,20 @@ def test_when_that_message_was_due_it_asks_for_the_next_and_sleeps_on(found: boo
     assert schedule.due_at(is_awake=False) == 22.0
 
 
+def test_a_due_message_that_another_session_has_locked_is_looked_for_with_longer_and_longer_pauses() -> None:
+    schedule = PollSchedule()
+    schedule.found_nothing(10.0, is_awake=True)
+    schedule.fell_asleep(10.0, True, -0.5, must_verify=False)
+    pauses, now = [], 10.0
+    for _ in range(6):
+        pauses.append(round(schedule.due_at(is_awake=False) - now, 3))
+        now = schedule.due_at(is_awake=False)
+        schedule.found_nothing(now, is_awake=False)
+        schedule.fell_asleep(now, True, -0.5, must_verify=False)
+
+    assert pauses == [0.0, 0.05, 0.1, 0.2, 0.4, 0.4]
+
+
 def test_awake_it_does_not_look_for_the_same_due_time_for_ever() -> None:
     schedule = PollSchedule()
     schedule.found_some(10.0, True, is_awake=True)

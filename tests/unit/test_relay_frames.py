@@ -17,9 +17,10 @@ from amqp.serialization import dumps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgqueue.broker.relay.outgoing import Outgoing
+from pgqueue.broker.relay.amqp_target import AmqpTarget
+from pgqueue.broker.relay.outgoing import Outgoing, Unsendable
 from pgqueue.broker.relay.publish_frames import encode_publish
-from pgqueue.broker.relay.target import Address
+from pgqueue.broker.relay.target import Address, TargetLost
 
 texts = st.text(max_size=60)
 values = st.recursive(
@@ -101,3 +102,38 @@ def test_the_bytes_are_those_of_py_amqp(
 def test_what_amqp_cannot_hold_is_an_error_before_anything_is_written(sent: Outgoing, error: type[Exception]) -> None:
     with pytest.raises(error):
         encode_publish(7, 131_072, Address("", "mail"), sent)
+
+
+def deep(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"in": found}
+    return found
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        message(content_type=5),  # type: ignore[arg-type]
+        message(content_type={}),  # type: ignore[arg-type]
+        message()._replace(content_encoding=[1]),
+        message(headers=deep(5000)),
+    ],
+    ids=["number", "object", "list", "deep"],
+)
+def test_json_that_amqp_cannot_hold_ends_no_relay(sent: Outgoing) -> None:
+    target = AmqpTarget("amqp://guest@localhost//")
+    target._connection = SimpleNamespace(frame_max=131072)
+    target._channel = SimpleNamespace(channel_id=1)
+
+    with pytest.raises(Unsendable, match="AMQP cannot hold it"):
+        target.send(sent, Address("", "mail"))
+
+
+def test_a_message_is_not_refused_because_the_channel_is_closed() -> None:
+    target = AmqpTarget("amqp://guest@localhost//")
+    target._connection = SimpleNamespace(frame_max=131072, collect=lambda: None)
+    target._channel = SimpleNamespace(channel_id=None)
+
+    with pytest.raises(TargetLost, match="the channel is closed"):
+        target.send(message(), Address("", "mail"))

@@ -45,7 +45,7 @@ class PollSchedule:
         self._poll_at = 0.0
         self._next_due_at = self._limit_at = math.inf
         self._is_notified = self._must_verify = False
-        self._linger = self._backoff = self._hurry = 0.0
+        self._linger = self._backoff = self._hurry = self._overdue = 0.0
         self._found_at = self._fruitless_at = self._back_off_until = -math.inf
 
     def due_at(self, is_awake: bool) -> float:
@@ -136,7 +136,14 @@ class PollSchedule:
 
     def hear_next_due(self, now: float, seconds_to_next_due: float | None) -> None:
         """Record when the next delayed message is due; None: there is none."""
-        self._next_due_at = math.inf if seconds_to_next_due is None else now + max(seconds_to_next_due, 0.0)
+        if seconds_to_next_due is None:
+            self._next_due_at, self._overdue = math.inf, 0.0
+        elif seconds_to_next_due > 0:
+            self._next_due_at, self._overdue = now + seconds_to_next_due, 0.0
+        else:
+            # Another session may have locked it, perhaps for long.
+            self._next_due_at = now + self._overdue
+            self._overdue = min(max(self._overdue * 2, _BACKOFF_FROM), _BACKOFF_TO)
 
     def _sleep_on(self, now: float) -> AfterPoll:
         # A message was due, so the next one is later.

@@ -34,8 +34,18 @@ _WRITE_SECONDS = 30
 #: Heartbeats find a broker that is gone.
 _SOCKET_SETTINGS = {socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
 _FRAME_OVERHEAD = 1000
-#: The errors of py-amqp for values that AMQP cannot hold.
-_NOT_AMQP = (FrameSyntaxError, struct.error, OverflowError, TypeError, UnicodeError, ValueError)
+#: The errors of values that AMQP cannot hold. A role that may publish can write any JSON: also a number as the content
+#: type, or headers that are very deep.
+_NOT_AMQP = (
+    AttributeError,
+    FrameSyntaxError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    UnicodeError,
+    ValueError,
+    struct.error,
+)
 
 
 class AmqpTarget:
@@ -105,9 +115,12 @@ class AmqpTarget:
         most = self._connection.frame_max - _FRAME_OVERHEAD
         if message.header_bytes > most:
             raise Unsendable(f"its headers have about {message.header_bytes} bytes, and a frame of AMQP has {most}")
+        channel_id, frame_max = self._channel.channel_id, self._connection.frame_max
+        if channel_id is None:
+            raise self._lost(ConnectionError("the channel is closed"))
         try:
             # Mandatory: the broker returns what reaches no queue, instead of confirming that it has dropped it.
-            frames = encode_publish(self._channel.channel_id, self._connection.frame_max, address, message)
+            frames = encode_publish(channel_id, frame_max, address, message)
         except _NOT_AMQP as failure:
             raise Unsendable(f"AMQP cannot hold it: {failure}") from failure
         self._writes.is_gathering = True

@@ -46,7 +46,7 @@ def encode_publish(channel_id: int, frame_max: int, address: Address, message: O
     """Return the frames of one `basic.publish` with the flag mandatory.
 
     Raises:
-        struct.error, TypeError, ValueError, UnicodeError, AMQPError: AMQP cannot hold the message.
+        struct.error, AttributeError, RecursionError, TypeError, ValueError, AMQPError: AMQP cannot hold the message.
     """
     body = message.body
     flags, properties = _encode_properties(message)

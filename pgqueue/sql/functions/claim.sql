@@ -183,9 +183,9 @@ begin
       continue;
     end if;
     next_queues := null;
-    -- No message was claimed although some were ready: perhaps all of the chosen ones had expired, and more of them precede
-    -- others.
-    continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
+    -- The last look claimed no message although some were ready: perhaps all of the chosen ones had expired, and more of them
+    -- precede others.
+    continue when bounds is null and cardinality(ids) = max_count - room and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
     -- Or fewer were claimed because of the share of a role.
     exit when role_limit <= any (array(select h.value::int from jsonb_each_text(held_now) h));
