@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import psycopg
 from psycopg import generators, pq, sql
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
 from psycopg.rows import tuple_row
 
 from ..sql import numbered, query
+from .result_error import result_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,7 +112,7 @@ def check(results: Iterable[pq.abc.PGresult], session: psycopg.Connection[Any]) 
     """
     for result in results:
         if result.status not in _GOOD:
-            raise error_from_result(result, session.info.encoding)
+            raise result_error(result, session.info.encoding)
 
 
 class PreparedStatements:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from psycopg import generators, pq
-from psycopg.errors import error_from_result
 
 from .named_query import bind
+from .result_error import result_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class RowStream:
         if result is None or result.status == pq.ExecStatus.TUPLES_OK:
             return None
         if result.status != pq.ExecStatus.SINGLE_TUPLE:
-            raise error_from_result(result, self._session.info.encoding)
+            raise result_error(result, self._session.info.encoding)
         transformer = self._bound.transformer
         transformer.set_pgresult(result)
         row: tuple[Any, ...] | None = transformer.load_row(0, tuple)

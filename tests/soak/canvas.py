@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, chain, chord
+from celery import Celery, _state, chain, chord
 
 from pgqueue import sql
 from tests.harness.canvas_app import LEDGER, make_app
@@ -72,11 +72,13 @@ def run(db: Database, folder: Path, *, members: int, workers: int, kill: float, 
     db.create_role("alice")
     db.execute(f"{LEDGER}; grant all on ledger to public; alter database {db.name} set pgqueue.naptime = '1 s'")
     app = make_app(db.dsn_for("alice"))
+    before = _state._tls.current_app
     app.set_current()
     db.at_close(app.backend.database.close)
     db.at_close(app.pool.force_close_all)
     canvas, names = diamond(app, members)
     with contextlib.ExitStack() as running:
+        running.callback(_state._set_current_app, before)
         crew = _Crew(db, folder, running)
         living = [crew.start() for _ in range(workers)]
         result = canvas.apply_async()

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 import pgqueue.broker.transport
 from pgqueue import errors
+from pgqueue.db.result_error import result_error
 
 LOST = [
     psycopg.OperationalError("connection refused"),
@@ -86,3 +87,12 @@ def test_kombu_does_not_try_again_what_it_has_given_up(refuse: Callable[[Excepti
 
     assert raised.value is given_up
     assert not attempts
+
+
+def test_a_result_that_libpq_has_made_itself_is_a_lost_connection() -> None:
+    """It makes one without a SQLSTATE when the server goes away while it waits for an answer, to a PREPARE say."""
+    away = psycopg.pq.PGconn.connect_start(b"host=/nonexistent")
+    result = away.make_empty_result(psycopg.pq.ExecStatus.FATAL_ERROR)
+
+    assert isinstance(result_error(result, "utf-8"), psycopg.OperationalError)
+    assert not isinstance(psycopg.errors.error_from_result(result), psycopg.OperationalError)

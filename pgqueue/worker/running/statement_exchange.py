@@ -8,6 +8,7 @@ import psycopg
 from psycopg import capabilities, generators, pq
 
 from ...db.connect import close_session
+from ...db.result_error import result_error
 from .error_fields import SqlstateError
 from .result_buffer import HAS_ROWS
 
@@ -117,7 +118,7 @@ class StatementExchange:
                 continue
             call.is_done = True
             if result.status in _ERRORS:
-                call.error = call.error or psycopg.errors.error_from_result(result, encoding=self.encoding)
+                call.error = call.error or result_error(result, self.encoding)
             elif result.status in _COPY:
                 close_session(self._connection)
                 raise SqlstateError("0A000", "COPY protocol not allowed in a pgqueue job")
@@ -172,7 +173,7 @@ class StatementExchange:
             or answer.error_field(pq.DiagnosticField.STATEMENT_POSITION) is None
         ):
             return None
-        return psycopg.errors.error_from_result(answer, encoding=self.encoding)
+        return result_error(answer, self.encoding)
 
     def _prepare(self, text: str) -> PGresult:
         pgconn = self._connection.pgconn
