@@ -23,7 +23,7 @@ PYTHON_PACKAGES = (
     *("redis", "sqlalchemy", "pgmq", "kombu-pgmq"),
 )
 #: pg-boss 12 and graphile-worker 0.18 need Node 22, which is a package as well.
-NODE_PACKAGES = ("node@22", "pg@8", "graphile-worker", "pg-boss")
+NODE_PACKAGES = ("node@22", "pg@8", "graphile-worker@latest", "pg-boss@latest")
 _PIP = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--root-user-action=ignore", "--upgrade")
 
 
