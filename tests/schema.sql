@@ -1945,6 +1945,9 @@ CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value 
 CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER;
 
+CREATE FUNCTION pgqueue._may_be_bounded(queues text[]) RETURNS boolean
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
     LANGUAGE sql STABLE;
 
@@ -5811,6 +5814,8 @@ REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._may_be_bounded(queues text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;

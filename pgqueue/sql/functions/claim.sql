@@ -200,7 +200,7 @@ begin
     -- The first claim of a session includes planning, so its duration says nothing about dead rows.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
-  elsif seconds > 0.005 + 0.00004 * cardinality(ids) then
+  elsif seconds > 0.005 + 0.00004 * cardinality(ids) + 0.0001 * cardinality(_claim.queues) and pgqueue._may_be_bounded(_claim.queues) then
     -- The claim is expensive: it has read past many finished messages, which a snapshot held elsewhere keeps VACUUM from
     -- removing. Messages that come back below the bounds (a retry, a lost worker's message, a late commit) are found by a full
     -- read, which takes at most 2 % of the time while there are enough messages above the bounds.

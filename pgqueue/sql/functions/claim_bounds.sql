@@ -29,6 +29,15 @@ as $$
 $$;
 comment on function pgqueue._raise_bounds(jsonb, bigint[], boolean) is 'The bounds of all queues after these messages were claimed';
 
+create or replace function pgqueue._may_be_bounded(queues text[])
+  returns boolean
+  language sql stable
+begin atomic
+  -- There is a bound for each role in each queue. To make and to read more than these takes longer than to read past dead rows.
+  select cardinality(queues) * (select count(*) from (select from pgqueue.role_key limit 1000) k) <= 2000;
+end;
+comment on function pgqueue._may_be_bounded(text[]) is 'Whether so few roles may have messages in these queues that their bounds are worth while';
+
 create or replace function pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb)
   returns jsonb
   language plpgsql volatile
