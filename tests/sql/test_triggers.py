@@ -154,6 +154,7 @@ def test_a_trigger_with_options_and_one_without_make_the_same_job(alice, owner, 
     assert jobs[0]["settings"]["work_mem"] == "5MB"
 
 
+@pytest.mark.needs_superuser("counts calls of functions")
 @pytest.mark.parametrize("arguments", ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'"])
 def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
     make_trigger(owner, arguments)
