@@ -362,3 +362,14 @@ def test_of_many_roles_a_claim_takes_some_jobs_of_each_of_a_few_and_then_of_the_
     assert (len(taken[0]), set(taken[0].values())) == (25, {10})
     assert sum(taken[:2], Counter()).most_common()[0][1] <= 10
     assert sum(taken, Counter()) == {f"role_{n}": 30 for n in range(60)}
+
+
+def test_bounds_for_old_snapshots_are_kept_only_for_few_pairs_of_a_queue_and_a_role(db, owner):
+    for n in range(20):
+        owner.execute("select pgqueue.enroll(%s::regrole)", [db.create_role(f"crowd_{n}")])
+    roles = fetch_value(owner, "select count(*) from pgqueue.role_key")
+
+    few, many = ([f"q{n}" for n in range(count)] for count in (2000 // roles, 2000 // roles + 1))
+
+    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s)", [few]) is True
+    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s)", [many]) is False

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..sleep_locks import Consumer
     from ..worker_session import WorkerSession
 
-#: While no task comes and all jobs are of one role, a claim waits for as long as the executors need for half of their
-#: jobs (BatchSize), so that it brings about as many.
+#: While no task comes, a claim waits until the executors have run part of their jobs (BatchSize), so that it brings
+#: about as many; for a shorter time where jobs of several roles may come.
 _BUSY_SECONDS, _ROLES_SECONDS = 0.1, 0.05
 
 

@@ -157,7 +157,8 @@ class SleepState:
 
     def heard(self, queues: Collection[str]) -> set[Consumer]:
         """Return the consumers of these queues that sleep by a sleep lock."""
-        return {(kind, queue) for kind, queue in self._wanted - self.following if queue in self.locked & set(queues)}
+        locked = self.locked.intersection(queues)
+        return {consumer for consumer in self._wanted - self.following if consumer[1] in locked}
 
     def due_at(self, wanted: set[Consumer]) -> float:
         """Return when the next poll for them is due; math.inf: not before a signal."""
