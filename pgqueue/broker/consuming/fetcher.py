@@ -151,7 +151,8 @@ class Fetcher(Generic[ChannelT]):
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
             shares = {kind: request.roles_with_share() for kind, request in requests.items()}
-            self._sleep.note_shares(shares, time.monotonic())
+            most = {kind: request.roles_with_most() for kind, request in requests.items()}
+            self._sleep.note_shares(most, time.monotonic())
             self._steady = self._find_steady(wanted, shares)
             self._settle_sleep(self._sleep.want(wanted, self._steady))
             now = time.monotonic()
