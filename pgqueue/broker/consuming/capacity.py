@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from .buffer import ClaimBuffer, ClaimedMessage, Source
-from .read_ahead import STALE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -139,18 +138,23 @@ class Capacity(Generic[ChannelT]):
         """Take further messages of the same source that the channel has room for."""
         return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
 
+    @property
+    def stale_seconds(self) -> float:
+        """How long a message may wait for room."""
+        return max((channel.qos.read_ahead.stale_seconds for channel in self._channels), default=0.0)
+
     def take_stale(self, now: float) -> list[ClaimedMessage]:
         """Take the messages that have waited for room for too long, and stop their channels from reading ahead."""
-        stale = self.buffer.take_older(now - STALE_SECONDS)
+        stale = self.buffer.take_older(now - self.stale_seconds) if len(self.buffer) else []
         if stale:
             for channel in self._channels:
                 channel.qos.read_ahead.stop()
         return stale
 
-    def note_settled(self, now: float, at_most: int) -> None:
-        """Let every channel compute from its settled messages how far it may read ahead."""
+    def note_settled(self, now: float, at_most: int, claim_seconds: float) -> None:
+        """Let every channel compute from its settled messages and the last claim how far it may read ahead."""
         for channel in self._channels:
-            channel.qos.read_ahead.update(now, at_most)
+            channel.qos.read_ahead.update(now, at_most, claim_seconds)
 
     def held_tags(self) -> set[str]:
         """Return the delivery tags of the messages that are here, delivered or not."""
