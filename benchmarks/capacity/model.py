@@ -94,7 +94,7 @@ def _costs_of_jobs(measured: dict[str, Any], kind: Kind) -> Costs:
         claim=claim.server,
         claim_each=claim_each,
         server_cold=cold.server,
-        **_pauses(measured, JOB, SLOW_JOB, EXECUTORS),
+        pauses=_pauses(measured, JOB, SLOW_JOB, EXECUTORS),
         server_standing=max(0.0, standing["server"] - standing["idle_server"]),
         worker_standing=standing["worker"],
         waits=kind.waits,
@@ -117,7 +117,7 @@ def _costs_of_tasks(measured: dict[str, Any], kind: Kind) -> Costs:
         worker_claim=claim.worker,
         worker_cold=cold.worker,
         child_cold=cold.child,
-        **_pauses(measured, TASK, BRIEFLY_WAITING_TASK, 1),
+        pauses=_pauses(measured, TASK, BRIEFLY_WAITING_TASK, 1),
         worker_standing=measured["standing"]["idle_worker"],
         wal_bytes=measured["running"][kind.name]["wal_bytes"],
         prefetch=PREFETCH,
@@ -129,26 +129,23 @@ def _own(measured: dict[str, Any], kind: Kind, shared: Mapping[str, _Cpu]) -> _C
     found, standing = measured["running"][kind.name], measured["standing"]
     server, worker = ("idle_server", "idle_worker") if kind.is_task else ("server", "worker")
     own = _Cpu(found["server_us"], found["worker_us"], found["child_us"]) * 1e-6
-    own -= _Cpu(standing[server], standing[worker]) * (1 / found["rate"])
+    own -= _Cpu(standing[server], standing[worker]) * (1 / float(found["rate"]))
     for name, cost in shared.items():
-        own -= cost * found[name]
+        own -= cost * float(found[name])
     return own
 
 
 def _shared(measured: dict[str, Any], many: Kind, few: Kind, name: str, others: Mapping[str, _Cpu]) -> _Cpu:
     """Return what a claim or a call costs, from two kinds that differ in how many each of them has."""
-    more = measured["running"][many.name][name] - measured["running"][few.name][name]
+    more = float(measured["running"][many.name][name] - measured["running"][few.name][name])
     difference = _own(measured, many, others) - _own(measured, few, others)
     return _Cpu(difference.server, difference.worker) * (1 / max(1e-3, more))
 
 
-def _pauses(measured: dict[str, Any], warm: Kind, cold: Kind, at_once: int) -> dict[str, float]:
+def _pauses(measured: dict[str, Any], warm: Kind, cold: Kind, at_once: int) -> tuple[float, float]:
     """Return from one job or task of an executor to its next, in the two measurements between which a line is drawn."""
     running = measured["running"]
-    return {
-        "warm_seconds": at_once / running[warm.name]["rate"],
-        "cold_seconds": at_once / running[cold.name]["rate"],
-    }
+    return at_once / running[warm.name]["rate"], at_once / running[cold.name]["rate"]
 
 
 def heartbeat_cores(measured: dict[str, Any], workers: int) -> float:

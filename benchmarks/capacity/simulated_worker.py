@@ -35,7 +35,7 @@ class Costs:
         child: CPU of its child process for each, where Celery's pool has one.
         claim, claim_each: CPU of the server for a claim, and for each message that it takes.
         server_cold, worker_cold, child_cold: CPU of each of them beside that, for one that comes after a pause.
-        warm_seconds, cold_seconds: the time from one to the next at which a process needs none of that, and all of it.
+        pauses: the seconds from one to the next up to which a process needs nothing of that, and from which on all of it.
         server_standing, worker_standing: cores that a worker takes however little it does, without its heartbeats.
         waits: for how long each only waits: for a lock, another service, `pg_sleep`.
         group: how many share a commit. 0: they commit without a flush.
@@ -55,8 +55,7 @@ class Costs:
     server_cold: float = 0.0
     worker_cold: float = 0.0
     child_cold: float = 0.0
-    warm_seconds: float = 0.0
-    cold_seconds: float = 0.0
+    pauses: tuple[float, float] = (0.0, 0.0)
     server_standing: float = 0.0
     worker_standing: float = 0.0
     waits: float = 0.0
@@ -70,7 +69,7 @@ class Warmth:
     """How much a process has lost of its caches, from how long ago it had the job or task before: a line between two measurements."""
 
     def __init__(self, costs: Costs) -> None:
-        self._warm, self._cold = costs.warm_seconds, costs.cold_seconds
+        self._warm, self._cold = costs.pauses
         self._woken_at = -math.inf
 
     def lost(self, now: float) -> float:

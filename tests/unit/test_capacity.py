@@ -165,7 +165,7 @@ def test_the_cost_of_a_call_is_what_jobs_cost_more_that_have_one_for_themselves(
     assert costs.server_call == pytest.approx((240e-6 - beside) / 0.4)
     assert costs.worker_call == pytest.approx((130e-6 - 0.006 / 180 + 0.006 / 600) / 0.4)
     assert costs.server_cold > 100e-6, "after a pause a job costs more than its claims and calls do"
-    assert (costs.warm_seconds, costs.cold_seconds) == (4 / 5_000, 4 / 400)
+    assert costs.pauses == (4 / 5_000, 4 / 400)
     assert (costs_of(MEASURED, WAITING).waits, costs_of(MEASURED, WAITING).server_cold) == (0.02, 0.0)
 
 
@@ -179,13 +179,13 @@ def test_the_cost_of_a_claim_is_what_tasks_cost_more_that_have_one_for_themselve
 
 
 def test_caches_are_lost_between_the_two_pauses_that_were_measured() -> None:
-    warmth = Warmth(Costs(server=0.0, worker=0.0, warm_seconds=1.0, cold_seconds=3.0))
+    warmth = Warmth(Costs(server=0.0, worker=0.0, pauses=(1.0, 3.0)))
 
     assert [warmth.lost(now) for now in (0.0, 0.5, 2.5, 6.0)] == [1.0, 0.0, 0.5, 1.0]
 
 
 def test_jobs_that_come_after_a_pause_cost_more() -> None:
-    costs = Costs(server=0.001, server_cold=0.001, warm_seconds=0.002, cold_seconds=0.01, **SINGLE)
+    costs = Costs(server=0.001, server_cold=0.001, pauses=(0.002, 0.01), **SINGLE)
 
     often, seldom = (
         simulate(costs, Site(1, 0.0), workers=1, executors=1, rate=rate, seconds=10).use["server"] / rate
