@@ -75,9 +75,9 @@ class Warmth:
     def lost(self, now: float) -> float:
         """Return how much, from 0 to 1, and note that it has one now."""
         since, self._woken_at = now - self._woken_at, now
-        if since >= self._cold:
-            return 1.0
-        return max(0.0, (since - self._warm) / (self._cold - self._warm))
+        if since <= self._warm:
+            return 0.0
+        return min(1.0, (since - self._warm) / (self._cold - self._warm)) if self._cold > self._warm else 1.0
 
 
 class Queue:
