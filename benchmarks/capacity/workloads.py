@@ -26,7 +26,7 @@ JOB_WORKER = ("--concurrency=1", f"--executors={EXECUTORS}", "--no-tasks", f"--q
 #: How many tasks a worker of one process may have: Celery's default of four for each.
 PREFETCH = 4
 _INSERT = "insert into sink (n) values (1)"
-#: How long jobs and tasks of the kinds that wait do so: nearly each has a call or a claim for itself, or some share one.
+#: How long jobs and tasks of the kinds that wait do so: few of the one kind share a call or a claim, more of the other.
 WAITS_SECONDS, BRIEF_SECONDS = 0.02, 0.005
 #: The disk of the jobs that wait for commits takes so much longer.
 SLOW_FLUSH_MS = 5.0
