@@ -1139,9 +1139,6 @@ CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
-    LANGUAGE plpgsql;
-
 CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1577,6 +1574,9 @@ CREATE FUNCTION pgqueue._is_at_home() RETURNS boolean
 CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) RETURNS boolean
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2200,6 +2200,10 @@ CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._put_row_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2529,6 +2533,19 @@ CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) R
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.login (
+    purpose text NOT NULL,
+    role text NOT NULL,
+    password text NOT NULL,
+    CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
+);
+
+COMMENT ON TABLE pgqueue.login IS 'The logins of executors (pgqueue._executor_login) and of the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
+
+CREATE FUNCTION pgqueue._row_secret() RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -3756,15 +3773,6 @@ COMMENT ON COLUMN pgqueue.limits.burst IS 'How many may begin at the same moment
 
 COMMENT ON COLUMN pgqueue.limits.role IS 'The role whose messages the row counts; NULL: those of all roles';
 
-CREATE TABLE pgqueue.login (
-    purpose text NOT NULL,
-    role text NOT NULL,
-    password text NOT NULL,
-    CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
-);
-
-COMMENT ON TABLE pgqueue.login IS 'The logins of executors (pgqueue._executor_login) and of the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
-
 CREATE TABLE pgqueue.lost_session (
     id bigint NOT NULL,
     suspicions integer DEFAULT 0 NOT NULL,
@@ -4182,6 +4190,8 @@ ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_id
 
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -4530,6 +4540,8 @@ CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRAB
 CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
 
 CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
+
+CREATE TRIGGER put_row_job INSTEAD OF INSERT ON pgqueue.row_order FOR EACH ROW EXECUTE FUNCTION pgqueue._put_row_job();
 
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
@@ -5244,9 +5256,6 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_self() FROM PUBLIC;
@@ -5572,6 +5581,9 @@ GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
@@ -5987,6 +5999,8 @@ REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint
 
 REVOKE ALL ON FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._put_row_job() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
@@ -6215,6 +6229,8 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._row_secret() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
@@ -6999,6 +7015,10 @@ GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_admin;
 
+GRANT INSERT(statement) ON TABLE pgqueue.row_order TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.row_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
@@ -7095,6 +7115,8 @@ CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bi
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.row_order (role oid, statement text, params text[]);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

@@ -165,7 +165,7 @@ def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
         owner.execute("insert into shop.item (id, name) values (1, 'one'), (2, null)")
         calls = [
             fetch_value(owner, "select pg_stat_get_xact_function_calls(%s::regproc)", [f"pgqueue.{name}"])
-            for name in ("_enqueue_row", "_capture_for_rows", "_enqueue_for_trigger")
+            for name in ("_put_row_job", "_capture_for_rows", "_enqueue_for_trigger")
         ]
 
     assert calls == [2, 1, None]
