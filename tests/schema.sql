@@ -382,6 +382,15 @@ CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1320,9 +1329,6 @@ CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.trac
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
-    LANGUAGE sql STABLE;
-
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1553,9 +1559,6 @@ CREATE FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boo
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE;
-
 CREATE FUNCTION pgqueue._inherited_timeout(captured jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
@@ -1606,7 +1609,7 @@ CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
@@ -2669,10 +2672,6 @@ CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
 
 CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) RETURNS double precision
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
-    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
@@ -4870,6 +4869,15 @@ GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pg
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_job_change() FROM PUBLIC;
@@ -5433,9 +5441,6 @@ REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
@@ -5562,9 +5567,6 @@ GRANT ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_d
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
@@ -6314,9 +6316,6 @@ GRANT ALL ON FUNCTION pgqueue._seconds_in(value jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;

@@ -39,37 +39,34 @@ comment on function pgqueue._is_captured(text, text, text) is
   'Whether this text was captured in this statement, with the columns of a trigger. Its seal is another question';
 grant execute on function pgqueue._is_captured(text, text, text) to pgqueue_user;
 
-create or replace function pgqueue._see_columns(relation oid, argv text[])
-  returns boolean
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if pgqueue._is_plain(relation, string_to_array(argv[2], ',')) then
-    perform pgqueue._keep_captured(current_setting('pgqueue.captured_settings', true) || pgqueue._seen_columns(relation, argv));
-    return true;
-  end if;
-  return false;
-end
-$$;
-comment on function pgqueue._see_columns(oid, text[]) is
-  'Checks the columns of a trigger, once in a statement. False: their text is not that of JSON';
-grant execute on function pgqueue._see_columns(oid, text[]) to pgqueue_user;
-
 create or replace function pgqueue._capture_for_rows(relation oid, argv text[])
   returns boolean
   language plpgsql volatile
 as $$
+declare
+  kept pg_catalog.text := pg_catalog.current_setting('pgqueue.captured_settings', true);
+  settings pg_catalog.jsonb;
+  is_sealed pg_catalog.bool;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
-  perform pgqueue._statement_settings();
-  return exists (select from pgqueue.own_statement)
-         and (pgqueue._has_seen(pg_catalog.current_setting('pgqueue.captured_settings', true), pgqueue._seen_columns(relation, argv))
-              or pgqueue._see_columns(relation, argv));
+  -- No SET clause here: it would hide the search_path that the job inherits. Values of custom settings are in no fingerprint.
+  if pgqueue._setting('inherit', null) is not null
+    or argv[2] operator(pg_catalog.<>) '' and pgqueue._is_plain(relation, pg_catalog.string_to_array(argv[2], ',')) is not true
+  then
+    return false;
+  end if;
+  if pgqueue._is_captured(kept, pg_catalog.current_setting('search_path'), '') then
+    select true into is_sealed from pgqueue.own_statement;
+  end if;
+  if is_sealed is not true then
+    select s.settings into settings from pgqueue.own_settings s;
+    kept := pgqueue._captured_text(pg_catalog.current_setting('search_path'), coalesce(settings, pgqueue._settings()));
+  end if;
+  perform pgqueue._keep_captured(kept operator(pg_catalog.||) pgqueue._seen_columns(relation, argv));
+  return true;
 end
 $$;
 comment on function pgqueue._capture_for_rows(oid, text[]) is
-  'Captures what the row triggers of this statement use, and checks the columns of this one. Not true: settings cannot be kept, or the text of a column is not that of JSON';
+  'Captures what the row triggers of this statement use, and checks the columns of this one. False: settings cannot be kept, or the text of a column is not that of JSON';
 grant execute on function pgqueue._capture_for_rows(oid, text[]) to pgqueue_user;
 
 create or replace view pgqueue.row_order as
