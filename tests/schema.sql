@@ -2539,15 +2539,6 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE TABLE pgqueue.login (
-    purpose text NOT NULL,
-    role text NOT NULL,
-    password text NOT NULL,
-    CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
-);
-
-COMMENT ON TABLE pgqueue.login IS 'The logins of executors (pgqueue._executor_login) and of the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
-
 CREATE FUNCTION pgqueue._row_secret() RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -3771,6 +3762,15 @@ COMMENT ON COLUMN pgqueue.limits.period IS 'The period of the rate. NULL: there 
 COMMENT ON COLUMN pgqueue.limits.burst IS 'How many may begin at the same moment. NULL: there is no rate';
 
 COMMENT ON COLUMN pgqueue.limits.role IS 'The role whose messages the row counts; NULL: those of all roles';
+
+CREATE TABLE pgqueue.login (
+    purpose text NOT NULL,
+    role text NOT NULL,
+    password text NOT NULL,
+    CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
+);
+
+COMMENT ON TABLE pgqueue.login IS 'The logins of executors (pgqueue._executor_login) and of the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
 
 CREATE TABLE pgqueue.lost_session (
     id bigint NOT NULL,

@@ -83,11 +83,13 @@ create or replace function pgqueue._row_secret()
   language sql immutable
   set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Immutable, so that the plan of pgqueue._put_row_job contains it and no row reads a table for it. It is right for each session by
-  -- itself, because the seal that it makes is valid in one session only.
-  select l.password from pgqueue.login l where l.purpose = 'executor';
+  -- Immutable, so that the plan of pgqueue._put_row_job contains it and no row reads a table for it. A session that has planned before
+  -- it changed goes on with the old one, which does no harm: a seal is made and compared in one session.
+  select o from pg_user_mappings m, unnest(m.umoptions) o
+  where m.srvname = 'pgqueue_loopback' and m.usename = current_user and starts_with(o, 'password=');
 end;
-comment on function pgqueue._row_secret() is 'A secret that no submitter knows, as a constant of a session. Only for pgqueue._put_row_job';
+comment on function pgqueue._row_secret() is
+  'A secret of the owner, as a constant of a session: the password of the loopback, which no other role can read. Only for pgqueue._put_row_job';
 
 create or replace function pgqueue._put_row_job()
   returns trigger
