@@ -155,14 +155,17 @@ def test_a_trigger_with_options_and_one_without_make_the_same_job(alice, owner, 
 
 
 @pytest.mark.needs_superuser("counts calls of functions")
-@pytest.mark.parametrize("arguments", ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'", "'sql', E'\\n select $1', 'name'"],
+)
 def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
     make_trigger(owner, arguments)
     owner.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
 
     with owner.transaction():
         owner.execute("set local track_functions = 'all'")
-        owner.execute("insert into shop.item (id, name) select n, 'one' from generate_series(1, 20) n")
+        owner.execute("insert into shop.item (id, name) select n, repeat('é', n * 100) from generate_series(1, 20) n")
         calls = [
             fetch_value(owner, "select pg_stat_get_xact_function_calls(%s::regproc)", [f"pgqueue.{name}"])
             for name in ("_put_row_job", "_capture_for_rows", "_enqueue_for_trigger", "_row_secret")

@@ -117,15 +117,17 @@ begin
       return null;
     end if;
     settings := split_part(kept, chr(30), -2)::jsonb;
-    if pg_column_size(settings) > 2000 or jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
+    if octet_length(settings::text) > 1000000 or jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")') then
       return null;
     end if;
     perform set_config('pgqueue.row_seal', left(digest, 32), true);
   else
     settings := split_part(kept, chr(30), -2)::jsonb;
   end if;
-  if left(new.statement, 1) > ' ' collate "C" and octet_length(new.statement) <= 16777216
-    and (new.params is null or array_upper(new.params, 2) is null and pg_column_size(new.params) <= 2000)
+  if (left(new.statement, 1) > ' ' collate "C" or trim(new.statement, E' \t\r\n') <> '') and octet_length(new.statement) <= 16777216
+    and (new.params is null
+         or array_upper(new.params, 2) is null
+            and (pg_column_size(new.params) <= 2000 or cardinality(new.params) <= 65535 and octet_length(array_to_string(new.params, '')) <= 16777216))
   then
     insert into pgqueue.message (submitter, cookie, session_id, kind, queue, sql, params, settings, timeout)
     values (new.role, hashtextextended(digest, 0), pgqueue._session_id(), 'job', 'default', new.statement, new.params, settings, timeout);
