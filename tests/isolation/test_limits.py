@@ -12,6 +12,7 @@ import time
 from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
+from tests.isolation.test_claiming import pause_second_call
 from tests.sql.test_limits import end, enqueue, ids
 
 
@@ -28,6 +29,32 @@ def test_a_claim_passes_by_a_key_that_an_open_claim_has_and_waits_for_nothing(db
     worker.session.execute("commit")
 
     assert ids(other.claim("mail")) == [first[2]]
+
+
+def test_a_claim_ends_though_its_first_key_is_gone_and_other_claims_have_all_others(
+    db, owner, alice, worker, in_background
+):
+    owner.execute("select pgqueue.set_limit('mail', per_key => 1)")
+    ending, locking = Claimant(db, "w2"), Claimant(db, "w3")
+    for _round in range(2):
+        made = [id_ for key in "abc" for id_ in enqueue(alice, 1, key)]
+        if _round == 0:  # so that the keys are known
+            end(owner, worker.claim("mail"))
+    ending.session.execute("begin")
+    assert ids(ending.claim("mail", max_count=1)) == made[:1]
+    locking.session.execute("begin")
+    assert ids(locking.claim("mail", max_count=2)) == made[1:]
+    fresh = Claimant(db, "w4")
+    pause_second_call(owner, fresh.session, "pgqueue._keys_after")
+
+    claimed = in_background(fresh.claim, "mail", max_count=2)
+    wait_until_blocked(owner, fresh.session.info.backend_pid)
+    ending.session.execute("commit")
+    owner.execute("select pg_advisory_unlock(1)")
+
+    assert claimed.result() == []
+    locking.session.execute("rollback")
+    assert sorted(ids(eventually(lambda: fresh.claim("mail", max_count=2)))) == made[1:]
 
 
 def test_a_claim_under_max_running_does_not_wait_for_an_open_one(db, owner, alice, worker):
