@@ -202,6 +202,37 @@ def test_a_limit_that_is_set_waits_for_an_open_claim_and_counts_it(db, owner, al
     assert worker.claim("mail") == []
 
 
+def test_beside_a_first_limit_runs_no_more_than_the_claims_took_that_were_open(db, owner, alice, worker):
+    enqueue(alice, 6)
+    other = Claimant(db, "w2")
+
+    worker.session.execute("begin")
+    uncounted = worker.claim("mail", max_count=2)
+    owner.execute("select pgqueue.set_limit('mail', max_running => 1)")
+    worker.session.execute("commit")
+
+    counted = other.claim("mail")
+    assert (len(uncounted), len(counted), other.claim("mail")) == (2, 1, [])
+    end(owner, uncounted)
+    assert other.claim("mail") == []
+    end(owner, counted)
+    assert len(eventually(lambda: other.claim("mail"))) == 1
+
+
+def test_a_first_limit_of_a_paused_queue_is_never_exceeded(db, owner, alice, worker):
+    enqueue(alice, 6)
+    other = Claimant(db, "w2")
+
+    worker.session.execute("begin")
+    claimed = worker.claim("mail", max_count=2)
+    owner.execute("select pgqueue.pause('mail')")
+    worker.session.execute("commit")
+    owner.execute("select pgqueue.set_limit('mail', max_running => 3)")
+    owner.execute("select pgqueue.resume('mail')")
+
+    assert (len(claimed), len(other.claim("mail"))) == (2, 1)
+
+
 def test_counts_are_not_forgotten_while_a_limit_is_set(db, owner, alice, worker, in_background):
     owner.execute("select pgqueue.set_limit('mail', per_key => 3)")
     for key in ("a", "b"):
