@@ -2,8 +2,8 @@
 
 PgQueueError
   InvalidDsn                what was given is no connection string
-  ConnectionFailed          the server cannot be reached, or refuses the login
-    NoAnswer                the server accepts the login, but answers no query
+  ConnectionFailed          the server cannot be reached or refuses the login
+    NoAnswer                the server accepts the login and answers no query
   ClientClosed              a client was used after its end
   SessionShared             a pooler lends the session that must be a worker's own to others
   InstallationError
