@@ -1508,6 +1508,7 @@ CREATE TABLE pgqueue.worker (
     pid integer NOT NULL,
     executors integer NOT NULL,
     queues text[] DEFAULT '{}'::text[] NOT NULL,
+    kinds pgqueue.message_kind[] DEFAULT '{job,task}'::pgqueue.message_kind[] NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
@@ -1521,6 +1522,8 @@ CREATE TABLE pgqueue.worker (
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
+COMMENT ON COLUMN pgqueue.worker.kinds IS 'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
+
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
@@ -1532,6 +1535,10 @@ COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which 
 COMMENT ON COLUMN pgqueue.worker.relays_jobs IS 'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._has_task_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2721,6 +2728,10 @@ CREATE FUNCTION pgqueue._set_up() RETURNS trigger
 
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
@@ -5540,6 +5551,12 @@ GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._has_task_takers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
@@ -6356,6 +6373,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;

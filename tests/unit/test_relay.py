@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -527,8 +528,8 @@ def outgoing(body: bytes = b"[]") -> Outgoing:
 
 
 def test_a_message_that_is_too_large_for_sqs_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(Unsendable, match="sqs takes 262144"):
-        KombuTarget("sqs://key:secret@").send(outgoing(b"x" * 200_000), Address("", "mail"))
+    with pytest.raises(Unsendable, match="sqs takes 1048576"):
+        KombuTarget("sqs://key:secret@").send(outgoing(b"x" * 600_000), Address("", "mail"))
 
 
 class RefusingChannel:
@@ -540,6 +541,20 @@ class RefusingChannel:
 
     def basic_publish(self, *_arguments: Any, **_options: Any) -> None:
         raise self._failure
+
+
+def test_a_message_that_is_too_large_for_a_queue_of_sqs_does_not_hold_it() -> None:
+    target = KombuTarget("sqs://key:secret@")
+    target._connection = SimpleNamespace(connection_errors=(OSError,))
+    refused = "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes."
+    target._channel = RefusingChannel(Exception(f"(InvalidParameterValue) when calling SendMessage: {refused}"))
+
+    with pytest.raises(Unsendable, match="shorter than 262144 bytes"):
+        target.send(outgoing(b"x" * 200_000), Address("", "mail"))
+
+    target._channel = RefusingChannel(Exception("(AccessDenied) when calling SendMessage: no"))
+    number = target.send(outgoing(), Address("", "mail"))
+    assert [(each.number, each.verdict) for each in target.collect()] == [(number, Verdict.REFUSED)]
 
 
 def test_a_refusal_of_sqs_holds_the_queue_and_an_endpoint_that_is_away_is_a_loss() -> None:
