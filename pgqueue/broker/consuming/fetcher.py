@@ -7,10 +7,13 @@ loop goes on meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Generic, NamedTuple
+
+import psycopg
 
 from ...db.async_query import AsyncQuery, run_now
 from ...db.waker import Waker
@@ -223,9 +226,16 @@ class Fetcher(Generic[ChannelT]):
         return process_identity.begun_tags() if process_identity.is_worker() else self._capacity.delivered_tags()
 
     def abandon(self) -> None:
-        """Drop the worker session without sending anything to the server."""
+        """Leave the worker session after an error, without giving the claims back.
+
+        The worker session may live on. Then other workers get the roles: to connect again may take long, and this
+        thread reads no notification until then.
+        """
         self.leave_loop()
         self._capacity.buffer.clear()
+        if self.worker_session.is_alive:
+            with contextlib.suppress(psycopg.Error):
+                self._sleep.leave()
         self.worker_session.leave(self)
         self.waker.close()
 
