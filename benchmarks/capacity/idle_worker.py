@@ -13,12 +13,13 @@ import json
 import math
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from psycopg.conninfo import make_conninfo
 
 from pgqueue.broker.consuming.acks import Acks
 from pgqueue.broker.consuming.buffer import ClaimedMessage
+from pgqueue.broker.consuming.capacity import JobSupply
 from pgqueue.broker.consuming.fetcher import Fetcher
 from pgqueue.broker.qos import QoS
 from pgqueue.broker.worker_session import WorkerSession
@@ -76,14 +77,14 @@ class Loop:
 class Channel:
     """What a consuming channel is to the fetcher."""
 
-    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
+    job_supply: Callable[[], JobSupply] | None = None
 
     def __init__(self, kind: str, queues: frozenset[str], room: int) -> None:
         self.kind = kind
         self.queues = queues
         self.qos = QoS(None, room)
         if kind == "job":
-            self.role_share = lambda: (7, {})
+            self.job_supply = lambda: JobSupply(7)
 
     def room(self, at_most: int) -> int:
         """Return how many messages may be here."""

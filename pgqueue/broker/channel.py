@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..sql_signature import Step
     from .consuming.buffer import ClaimedMessage
+    from .consuming.capacity import JobSupply
     from .transport import Transport
 
 
@@ -53,7 +54,7 @@ class Channel(virtual.Channel):
     #: Of kind 'job': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
     #: Of kind 'job': how many jobs of one role should be here at most (None: any number), and how many are, by role.
-    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
+    job_supply: Callable[[], JobSupply] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:

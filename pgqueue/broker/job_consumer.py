@@ -11,15 +11,16 @@ from kombu.messaging import Consumer
 
 from . import liveness
 from .consuming.buffer import ClaimedMessage
+from .consuming.capacity import JobSupply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from .channel import Channel
     from .consuming.claims import ExecutorsRequest
     from .transport import Transport
 
-__all__ = ["ClaimedMessage", "JobConsumer", "WorkerLink"]
+__all__ = ["ClaimedMessage", "JobConsumer", "JobSupply", "WorkerLink"]
 
 
 class JobConsumer:
@@ -28,20 +29,19 @@ class JobConsumer:
     Args:
         connection: kombu's, over this broker.
         on_jobs: receives jobs of one queue, and their delivery tags.
-        role_share: returns how many jobs of one role should be here at most (None: any number), and how many are here,
-            by role.
+        supply: returns which jobs the worker has.
     """
 
     def __init__(
         self,
         connection: Any,
         on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None],
-        role_share: Callable[[], tuple[int | None, Mapping[int, int]]],
+        supply: Callable[[], JobSupply],
     ) -> None:
         self._channel: Channel = connection.channel()
         self._channel.kind = "job"
         self._channel.on_jobs = on_jobs
-        self._channel.role_share = role_share
+        self._channel.job_supply = supply
         self._consumer: Any = Consumer(self._channel, accept=["json"], auto_declare=False)
 
     def consume(self, queues: Iterable[Any], wanted: int, held: Collection[str]) -> None:

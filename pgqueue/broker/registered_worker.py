@@ -20,9 +20,10 @@ from .qos import QoS
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..db.database import Database
+    from .consuming.capacity import JobSupply
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class _Jobs:
 
     kind = "job"
     queues: frozenset[str] = frozenset()
-    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
+    job_supply: Callable[[], JobSupply] | None = None
 
     def __init__(self) -> None:
         self.qos = QoS(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
+from ..broker.job_consumer import JobSupply
 from .batch import Chunk
 from .batch_size import BatchSize
 from .claimed_job import ClaimedJob
@@ -15,8 +16,6 @@ from .job_waits import JobWaits
 from .role_queues import RoleQueues
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .batch import BatchJob
     from .executor import Executor
     from .role_limit import RoleLimit
@@ -84,20 +83,22 @@ class Dispatch:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
         # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
-        limit, held = self.role_share(size)
+        limit, held, _ = self.supply(size)
         if limit is None:
             return max(size, 1) * self.batch_size.stock
         beyond = sum(max(0, count - limit) for count in held.values())
         return max(size, self._role_limit.executors(size) + 1, 1) * self.batch_size.stock + beyond
 
-    def role_share(self, size: int) -> tuple[int | None, Mapping[int, int]]:
-        """Return how many jobs of one role are to be held (None: any number), and how many are of each."""
-        if not self._role_limit.is_shared:
-            return None, {}
+    def supply(self, size: int) -> JobSupply:
+        """Return which jobs a worker of so many executors has."""
         held = Counter(self.waiting.counts)
         for work in self.running.values():
             held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
-        return self._role_limit.executors(size) * self.batch_size.stock, held
+        limit = self._role_limit.executors(size) * self.batch_size.stock if self._role_limit.is_shared else None
+        # Executors that are free may not run what a role has beyond its share.
+        useful = sum(held.values()) if limit is None else sum(min(count, limit) for count in held.values())
+        is_ample = 2 * useful > max(size, 1) * self.batch_size.stock
+        return JobSupply(limit, held if limit is not None else {}, is_ample)
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""

@@ -20,8 +20,9 @@ from .run_reports import RunReports
 from .work_queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from ..broker.job_consumer import JobSupply
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
     from .pool_listener import PoolListener
@@ -139,9 +140,9 @@ class ExecutorPool:
         return self.work.wanted
 
     @property
-    def role_share(self) -> tuple[int | None, Mapping[int, int]]:
-        """How many jobs of one role this worker should hold (None: any number), and how many it holds of each."""
-        return self.work.role_share
+    def supply(self) -> JobSupply:
+        """The jobs that this worker has."""
+        return self.work.supply
 
     @property
     def size(self) -> int:

@@ -78,7 +78,7 @@ class JobLane:
         """
         link = WorkerLink(self._consumer.connection)
         link.on_control(lambda: self._obey_requests(link))
-        self._jobs = JobConsumer(self._consumer.connection, self._take, lambda: self.pool.role_share)
+        self._jobs = JobConsumer(self._consumer.connection, self._take, lambda: self.pool.supply)
         # A job that runs since before the connection was lost takes one of the places.
         self._jobs.consume(queues, self.pool.wanted, self._tags)
         self._is_consuming = True

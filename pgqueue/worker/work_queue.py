@@ -19,8 +19,9 @@ from .job_waits import Awaited
 from .log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from ..broker.job_consumer import JobSupply
     from .batch import BatchJob
     from .dispatch import Dispatch
     from .executor import Executor
@@ -216,10 +217,10 @@ class WorkQueue:
             return self._dispatch.jobs_wanted(self.size)
 
     @property
-    def role_share(self) -> tuple[int | None, Mapping[int, int]]:
-        """How many jobs of one role the worker should hold (None: any number), and how many it holds of each."""
+    def supply(self) -> JobSupply:
+        """The jobs that the worker has."""
         with self._lock:
-            return self._dispatch.role_share(self.size)
+            return self._dispatch.supply(self.size)
 
     def executors(self) -> list[Executor]:
         """Return all."""

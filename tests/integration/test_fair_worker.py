@@ -81,3 +81,16 @@ def test_with_one_executor_the_roles_take_turns(db, alice, bob, owner, start_wor
 
     eventually(lambda: fetch_value(owner, OF_ROLE, ["bob"]) == 0, 60)
     assert fetch_value(owner, OF_ROLE, ["alice"]) > 30
+
+
+def test_one_executor_that_has_the_share_of_a_role_does_not_ask_for_others_all_the_time(
+    db, alice, bob, owner, start_worker
+):
+    owner.execute(f"alter database {db.name} set track_functions = 'all'")
+    alice.execute(ENQUEUE, ["select 1", 4000, "default", 0, False])
+
+    start_worker(db, arguments=("--no-tasks", "--executors=1"))
+
+    eventually(lambda: fetch_value(owner, OF_ROLE, ["alice"]) == 0, 60)
+    claims = "select coalesce(sum(calls), 0) from pg_stat_user_functions where funcname = '_claim'"
+    assert fetch_value(owner, claims) < 150

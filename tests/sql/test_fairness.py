@@ -315,10 +315,10 @@ def test_of_many_queues_a_claim_takes_some_of_each_of_a_few(alice, owner, claim)
     enqueue(alice, 1200)
     queues = spread(owner, 60)
 
-    first = queue_of(owner, claim(*queues, max_count=250))
-    rest = [queue_of(owner, claim(*queues, max_count=250)) for _ in range(4)]
+    first = queue_of(owner, claim(*queues, max_count=240))
+    rest = [queue_of(owner, claim(*queues, max_count=240)) for _ in range(4)]
 
-    assert (len(first), set(first.values())) == (25, {10})
+    assert (len(first), set(first.values())) == (15, {16})
     assert sum([first, *rest], Counter()) == dict.fromkeys(queues, 20)
 
 
@@ -328,8 +328,8 @@ def test_a_claim_of_many_queues_locks_no_more_than_it_takes(alice, owner, worker
     free = "select count(*) from (select from pgqueue.message where state = 'ready' for update skip locked) f"
 
     with worker.session.transaction():
-        assert len(claim(*queues, max_count=250)) == 250
-        assert fetch_value(owner, free) == 950
+        assert len(claim(*queues, max_count=240)) == 240
+        assert fetch_value(owner, free) == 960
 
 
 def test_what_many_queues_have_no_use_for_goes_to_the_others(alice, owner, claim):
@@ -357,10 +357,10 @@ def test_of_many_roles_a_claim_takes_some_jobs_of_each_of_a_few_and_then_of_the_
     for session in crowd:
         enqueue(session, 30)
 
-    taken = [roles_of(owner, claim(max_count=250)) for _ in range(12)]
+    taken = [roles_of(owner, claim(max_count=240)) for _ in range(12)]
 
-    assert (len(taken[0]), set(taken[0].values())) == (25, {10})
-    assert sum(taken[:2], Counter()).most_common()[0][1] <= 10
+    assert (len(taken[0]), set(taken[0].values())) == (15, {16})
+    assert sum(taken[:2], Counter()).most_common()[0][1] <= 16
     assert sum(taken, Counter()) == {f"role_{n}": 30 for n in range(60)}
 
 

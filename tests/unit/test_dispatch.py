@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pgqueue.broker.job_consumer import JobSupply
 from pgqueue.worker import calls_for_celery
 from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_size import BatchSize, GroupSize
@@ -112,7 +113,29 @@ def test_a_worker_holds_some_rounds_of_jobs_for_each_executor(dispatch: Dispatch
     dispatch.batch_size.stock = 20
 
     assert dispatch.jobs_wanted(size=4) == 4 * 20
-    assert dispatch.role_share(size=4) == (3 * 20, {})
+    assert dispatch.supply(size=4) == JobSupply(3 * 20, {}, is_ample=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "mine", "others", "is_ample"),
+    [
+        # One executor holds the share of a role, and has room for as many jobs of others, which may never come.
+        (1, 20, 0, True),
+        (1, 10, 0, False),
+        # A role that has its share leaves the second executor free, and jobs beyond it are not for that one.
+        (2, 20, 0, False),
+        (2, 60, 0, False),
+        (2, 20, 1, True),
+        (4, 60, 0, True),
+    ],
+)
+def test_the_jobs_are_ample_when_the_executors_that_may_run_them_have_half_of_what_they_need(
+    dispatch: Dispatch, size: int, mine: int, others: int, is_ample: bool
+) -> None:
+    dispatch.batch_size.stock = 20
+    dispatch.waiting.add([batch_job(n) for n in range(mine)] + [batch_job(1000 + n, BOB) for n in range(others)])
+
+    assert dispatch.supply(size).is_ample is is_ample
 
 
 def test_a_few_short_jobs_go_to_one_executor_and_not_one_to_each(dispatch: Dispatch) -> None:
@@ -131,7 +154,7 @@ def test_a_few_jobs_of_unknown_length_go_to_an_executor_each(dispatch: Dispatch)
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
     dispatch.waiting.add([batch_job(n) for n in range(9)])
 
-    limit, held = dispatch.role_share(size=2)
+    limit, held, _ = dispatch.supply(size=2)
 
     assert (limit, held) == (2, {ADA: 9})
     assert dispatch.jobs_wanted(size=2) == 2 * 2 + (9 - 2)

@@ -167,6 +167,13 @@ def test_a_role_has_its_share_when_as_many_jobs_as_it_may_have_are_here() -> Non
     assert request._replace(role_limit=None).roles_with_share() == frozenset()
 
 
+def test_a_role_that_had_its_share_is_polled_for_when_half_of_it_has_run() -> None:
+    request = FetchRequest(["a"], 10, 6, {7: 6, 8: 4, 9: 3})
+
+    assert request.roles_with_most() == {7, 8}
+    assert request._replace(role_limit=None).roles_with_most() == frozenset()
+
+
 def test_who_follows_sleeps_at_once_and_holds_no_lock() -> None:
     state = following(TASKS_A)
 

@@ -7,12 +7,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from .buffer import ClaimBuffer, ClaimedMessage, Source
-from .read_ahead import STALE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from ..qos import QoS
+
+
+class JobSupply(NamedTuple):
+    """The jobs that a worker has, beside those that its executors need."""
+
+    #: How many jobs of one role should be here at most; None: any number.
+    role_limit: int | None = None
+    #: How many jobs of each role are here, if there is a limit.
+    held: Mapping[int, int] = MappingProxyType({})
+    #: Whether the executors have enough for a while.
+    is_ample: bool = False
 
 
 class FetchRequest(NamedTuple):
@@ -36,6 +46,12 @@ class FetchRequest(NamedTuple):
             return frozenset()
         return frozenset(role for role, count in self.held.items() if count >= self.role_limit)
 
+    def roles_with_most(self) -> frozenset[int]:
+        """Return the roles that have more than half of their share: a claim for the rest brings little."""
+        if self.role_limit is None:
+            return frozenset()
+        return frozenset(role for role, count in self.held.items() if 2 * count > self.role_limit)
+
 
 class ConsumingChannel(Protocol):
     """A channel for which messages are fetched."""
@@ -43,8 +59,8 @@ class ConsumingChannel(Protocol):
     #: The kind of its messages: 'task' or 'job'.
     kind: str
     queues: frozenset[str]
-    #: How many jobs of one role should be here at most (None: any number), and how many are here, by role.
-    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None
+    #: For jobs: those that are here.
+    job_supply: Callable[[], JobSupply] | None
 
     @property
     def qos(self) -> QoS:
@@ -86,9 +102,9 @@ class Capacity(Generic[ChannelT]):
                 room = min(max(room + self._ahead(channel) - self._held(channel), 0), at_most)
             if room and channel.queues:
                 queues, least, *_ = requests.get(channel.kind, ([], room))
-                share = channel.role_share() if channel.role_share is not None else ()
                 queues = [*queues, *sorted(channel.queues.difference(queues))]
-                requests[channel.kind] = FetchRequest(queues, min(least, room), *share)
+                supply = channel.job_supply() if channel.job_supply is not None else JobSupply()
+                requests[channel.kind] = FetchRequest(queues, min(least, room), supply.role_limit, supply.held)
         return requests
 
     def demand(self, requests: dict[str, FetchRequest]) -> str:
@@ -106,8 +122,8 @@ class Capacity(Generic[ChannelT]):
         )
 
     def are_executors_busy(self) -> bool:
-        """Whether the SQL lane has enough jobs for a while: more than half of those that it wants."""
-        return any(c.kind == "job" and c.queues and not c.qos.is_roomy() for c in self._channels)
+        """Whether the SQL lane has enough jobs for a while."""
+        return any(c.queues and c.job_supply is not None and c.job_supply().is_ample for c in self._channels)
 
     def has_next(self) -> bool:
         """Return whether `next` would return a message."""
@@ -122,18 +138,23 @@ class Capacity(Generic[ChannelT]):
         """Take further messages of the same source that the channel has room for."""
         return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
 
+    @property
+    def stale_seconds(self) -> float:
+        """How long a message may wait for room."""
+        return max((channel.qos.read_ahead.stale_seconds for channel in self._channels), default=0.0)
+
     def take_stale(self, now: float) -> list[ClaimedMessage]:
         """Take the messages that have waited for room for too long, and stop their channels from reading ahead."""
-        stale = self.buffer.take_older(now - STALE_SECONDS)
+        stale = self.buffer.take_older(now - self.stale_seconds) if len(self.buffer) else []
         if stale:
             for channel in self._channels:
                 channel.qos.read_ahead.stop()
         return stale
 
-    def note_settled(self, now: float, at_most: int) -> None:
-        """Let every channel compute from its settled messages how far it may read ahead."""
+    def note_settled(self, now: float, at_most: int, claim_seconds: float) -> None:
+        """Let every channel compute from its settled messages and the last claim how far it may read ahead."""
         for channel in self._channels:
-            channel.qos.read_ahead.update(now, at_most)
+            channel.qos.read_ahead.update(now, at_most, claim_seconds)
 
     def held_tags(self) -> set[str]:
         """Return the delivery tags of the messages that are here, delivered or not."""

@@ -21,7 +21,7 @@ from .. import process_identity
 from .acks import GATHER_SECONDS, Acks
 from .buffer import ClaimedMessage, Source
 from .capacity import Capacity, ChannelT, FetchRequest, to_demand
-from .read_ahead import AHEAD_SECONDS, STALE_SECONDS
+from .read_ahead import AHEAD_SECONDS
 from .signals import Signals
 from .sleep import Sleep
 from .sleep_state import Outcome
@@ -82,6 +82,7 @@ class Fetcher(Generic[ChannelT]):
         self._sleep = Sleep(self, worker_session.sleep_locks)
         self._signals = Signals()
         self._found_at = self._polled_at = -math.inf
+        self._claim_seconds = 0.0
         #: How long a poll waits after the one before, while the executors have enough jobs.
         self._pause = AHEAD_SECONDS
         self._fallback_at = 0.0
@@ -165,7 +166,8 @@ class Fetcher(Generic[ChannelT]):
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
             with_share = {kind: request.roles_with_share() for kind, request in requests.items()}
-            self._sleep.want(wanted, with_share, time.monotonic())
+            with_most = {kind: request.roles_with_most() for kind, request in requests.items()}
+            self._sleep.want(wanted, with_share, with_most, time.monotonic())
             now = time.monotonic()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
@@ -173,7 +175,7 @@ class Fetcher(Generic[ChannelT]):
             elif flush_at <= now:
                 self._flush()
             else:
-                stale_at = now + STALE_SECONDS if len(self._capacity.buffer) else math.inf
+                stale_at = now + self._capacity.stale_seconds if len(self._capacity.buffer) else math.inf
                 return min(poll_at, flush_at, self._sleep.replace_at, stale_at)
 
     def wait(self, seconds: float) -> None:
@@ -319,7 +321,9 @@ class Fetcher(Generic[ChannelT]):
         poll, self._poll = self._poll, _NO_POLL
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
-        self._capacity.note_settled(now, self._claims.max_items)
+        if poll.wanted:
+            self._claim_seconds = now - self._polled_at
+        self._capacity.note_settled(now, self._claims.max_items, self._claim_seconds)
         if claimed:
             self._found_at = now
         if poll.wanted:

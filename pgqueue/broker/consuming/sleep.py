@@ -64,16 +64,23 @@ class Sleep:
         """Record when the next delayed message is due; None: there is none."""
         self._state.hear_next_due(time.monotonic(), seconds)
 
-    def want(self, wanted: set[Consumer], with_share: Mapping[str, frozenset[int]], now: float) -> None:
+    def want(
+        self,
+        wanted: set[Consumer],
+        with_share: Mapping[str, frozenset[int]],
+        with_most: Mapping[str, frozenset[int]],
+        now: float,
+    ) -> None:
         """Record what is wanted now; give back the locks and the roles that are not to be held any more.
 
         Args:
             wanted: the consumers that have room for messages.
             with_share: by kind, the roles that have their shares: of those, the consumers cannot take any message.
+            with_most: by kind, the roles that have most of their shares.
             now: the present.
         """
         state = self._state
-        state.note_shares(with_share, now)
+        state.note_shares(with_most, now)
         if self.takes_roles:
             self._steady = {c for c in wanted if not with_share[c[0]] and state.relies_on_others(c, now)}
         else:

@@ -106,13 +106,13 @@ class SleepState:
         """Record that there is new room or a new queue."""
         self._schedule.call(now)
 
-    def note_shares(self, with_share: Mapping[str, frozenset[int]], now: float) -> None:
-        """Record which roles have their shares now, by kind.
+    def note_shares(self, with_most: Mapping[str, frozenset[int]], now: float) -> None:
+        """Record which roles have most of their shares now, by kind.
 
-        When messages of a role were left out and it has room again, they are polled for: they caused no notification
-        after the locks were taken.
+        When messages of a role were left out and it has much room again, they are polled for: they caused no
+        notification after the locks were taken.
         """
-        for kind, roles in with_share.items():
+        for kind, roles in with_most.items():
             if self._left_out.get(kind, frozenset()) - roles:
                 del self._left_out[kind]
                 self._asleep = {consumer for consumer in self._asleep if consumer[0] != kind}

@@ -18,7 +18,7 @@ from .target_connection import TargetConnection
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..job_consumer import ClaimedMessage
+    from ..job_consumer import ClaimedMessage, JobSupply
     from .cargo import Cargo
     from .outgoing import Outgoing
     from .routes import Route
@@ -74,7 +74,7 @@ class Lane:
         window: how many messages it may hold that are not done with.
     """
 
-    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
+    job_supply: Callable[[], JobSupply] | None = None
 
     def __init__(
         self, target: Target, cargo: Cargo, settling: Settling, window: int, on_room: Callable[[], None]
