@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Sleep:
-    """For one thread. All instants are monotonic seconds. Each method may raise psycopg.Error: the server is away.
+    """For one thread. All instants are monotonic seconds.
 
     Args:
         member: the fetcher, as the worker session knows it.
@@ -50,7 +50,11 @@ class Sleep:
         return self._state.replace_at
 
     def hear(self, received: Received, now: float) -> None:
-        """Handle signals. Not while a poll is in flight, whose answer may be older."""
+        """Handle signals. Not while a poll is in flight, whose answer may be older.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
         for queues in received.notified:
             self._state.notify(queues, now)
         if received.is_called:
@@ -78,6 +82,9 @@ class Sleep:
             with_share: by kind, the roles that have their shares: of those, the consumers cannot take any message.
             with_most: by kind, the roles that have most of their shares.
             now: the present.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
         """
         state = self._state
         state.note_shares(with_most, now)
@@ -102,6 +109,9 @@ class Sleep:
         Args:
             outcome: the result.
             limit_seconds: after how long to look again for messages that wait for a limit; None: there are none.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
         """
         now = time.monotonic()
         to_sleep = self._state.end_poll(outcome, now)
@@ -111,12 +121,20 @@ class Sleep:
         self._state.wait_for_limit(now, limit_seconds)
 
     def stop(self, consumers: set[Consumer], queues: Collection[str]) -> None:
-        """Give back the roles of consumers that are no more, and the locks of queues that no channel consumes."""
+        """Give back the roles of consumers that are no more, and the locks of queues that no channel consumes.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
         state = self._state
         self._give_back(Owed(state.locked.intersection(queues), consumers & (state.leading | state.following), 1))
 
     def leave(self) -> None:
-        """Give back everything: this thread reads no notification for a while."""
+        """Give back everything: this thread reads no notification for a while.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
         state = self._state
         state.owe_nothing()
         self._give_back(Owed(state.locked, state.leading | state.following, 1))
