@@ -1290,10 +1290,6 @@ COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, 
 CREATE FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) RETURNS SETOF pgqueue.failed_job
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2103,7 +2099,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._own_advisory_locks() RETURNS TABLE(class integer, objid integer, mode text)
+CREATE FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) RETURNS record
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2894,6 +2890,10 @@ CREATE FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim b
 
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
@@ -5325,10 +5325,6 @@ GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_admin
 
 REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._faulty_settings() FROM PUBLIC;
@@ -5933,7 +5929,7 @@ REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._own_advisory_locks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
 
@@ -6498,6 +6494,8 @@ GRANT ALL ON FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, c
 
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
 

@@ -159,7 +159,7 @@ class Transport(virtual.Transport):
         return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def _collect(self, connection: Transport) -> None:
-        """Drop everything without sending anything to the server: after an error, or in a forked child."""
+        """Drop everything and give no message back: after an error, or in a forked child."""
         self._abandon()
 
     def _abandon(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from kombu import Connection
 
 from pgqueue.broker.job_consumer import ClaimedMessage
 from pgqueue.broker.relay.cargo import Cargo, Jobs, Tasks
+from pgqueue.broker.relay.held_queues import HeldQueues
 from pgqueue.broker.relay.kombu_target import KombuTarget
 from pgqueue.broker.relay.lane import Lane
 from pgqueue.broker.relay.opening import require_transport
@@ -374,6 +376,25 @@ def test_a_message_for_which_the_broker_closes_the_channel_is_a_dead_letter_and_
     assert "larger than 100" in bench.settled.rejected[0][1]
     assert bench.settled.acked == ["1:7", "3:7"]
     assert bench.lane.room(10) == 10
+
+
+def test_each_hold_takes_twice_as_long_until_a_message_was_taken() -> None:
+    held, seconds = HeldQueues(), []
+    for _ in range(6):
+        at = held.end_at(0.0) if seconds else 0.0
+        seconds.append(held.hold("mail", at))
+        assert held.hold("mail", at) is None, "it is held already"
+
+    assert seconds == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert held.is_held("mail", 60.9)
+    assert not held.is_held("news", 60.9)
+    held.note_taken("mail", 60.9)  # of an answer that comes late
+    assert held.is_held("mail", 60.9)
+    assert held.has_ended(61.0)
+    held.note_taken("mail", 61.0)
+    assert held.hold("mail", 62.0) == 1.0
+    held.keep(["news"])
+    assert held.end_at(0.0) == math.inf
 
 
 def test_a_missing_exchange_holds_its_queue_and_no_other() -> None:
