@@ -1296,10 +1296,6 @@ COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, 
 CREATE FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) RETURNS SETOF pgqueue.failed_job
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1511,6 +1507,7 @@ CREATE TABLE pgqueue.worker (
     pid integer NOT NULL,
     executors integer NOT NULL,
     queues text[] DEFAULT '{}'::text[] NOT NULL,
+    kinds pgqueue.message_kind[] DEFAULT '{job,task}'::pgqueue.message_kind[] NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
@@ -1524,6 +1521,8 @@ CREATE TABLE pgqueue.worker (
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
+COMMENT ON COLUMN pgqueue.worker.kinds IS 'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
+
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
@@ -1535,6 +1534,10 @@ COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which 
 COMMENT ON COLUMN pgqueue.worker.relays_jobs IS 'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._has_task_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2099,7 +2102,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._own_advisory_locks() RETURNS TABLE(class integer, objid integer, mode text)
+CREATE FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) RETURNS record
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2730,6 +2733,10 @@ CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integ
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2890,6 +2897,10 @@ CREATE FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim b
 
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
@@ -5331,10 +5342,6 @@ GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_admin
 
 REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._faulty_settings() FROM PUBLIC;
@@ -5553,6 +5560,12 @@ GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._has_task_takers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
@@ -5930,7 +5943,7 @@ REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._own_advisory_locks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
 
@@ -6372,6 +6385,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executor
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
@@ -6493,6 +6509,8 @@ GRANT ALL ON FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, c
 
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
 

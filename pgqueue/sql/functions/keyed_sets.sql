@@ -85,6 +85,10 @@ begin
   perform pgqueue._require_quota(new.submitter);
   perform pgqueue._check_key((select u.key from unnest(open_keys) u (key) order by octet_length(u.key) desc limit 1), new.unique_for, new.on_conflict);
   new.kept := coalesce(new.kept, 'none');
+  if new.kept = 'task' then
+    -- As pgqueue.inbox refuses it, which does not see here for whom the owner inserts.
+    raise exception 'message has not the shape that workers rely on' using errcode = '23514', hint = 'Hand in with pgqueue.enqueue or pgqueue.send_task.';
+  end if;
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
   end if;
