@@ -382,6 +382,15 @@ CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1139,9 +1148,6 @@ CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
-    LANGUAGE plpgsql;
-
 CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1318,9 +1324,6 @@ CREATE FUNCTION pgqueue._find_schedule(owner oid, name text) RETURNS pgqueue.sch
 CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.tracked_job
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
-    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1559,9 +1562,6 @@ CREATE FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boo
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE;
-
 CREATE FUNCTION pgqueue._inherited_timeout(captured jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
@@ -1580,6 +1580,9 @@ CREATE FUNCTION pgqueue._is_at_home() RETURNS boolean
 CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) RETURNS boolean
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1609,7 +1612,7 @@ CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
@@ -2203,6 +2206,10 @@ CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._put_row_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2535,6 +2542,10 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._row_secret() RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._run_ending(id bigint) RETURNS pgqueue.ending
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2655,10 +2666,6 @@ CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
 
 CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) RETURNS double precision
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
-    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
@@ -4193,6 +4200,8 @@ ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_id
 
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -4542,6 +4551,8 @@ CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW 
 
 CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
 
+CREATE TRIGGER put_row_job INSTEAD OF INSERT ON pgqueue.row_order FOR EACH ROW EXECUTE FUNCTION pgqueue._put_row_job();
+
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
@@ -4868,6 +4879,15 @@ GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pg
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
@@ -5255,9 +5275,6 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_self() FROM PUBLIC;
@@ -5431,9 +5448,6 @@ REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
@@ -5567,9 +5581,6 @@ GRANT ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_d
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
 
@@ -5585,6 +5596,9 @@ GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
@@ -6000,6 +6014,8 @@ REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint
 
 REVOKE ALL ON FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._put_row_job() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
@@ -6229,6 +6245,8 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._row_secret() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
 
@@ -6311,9 +6329,6 @@ GRANT ALL ON FUNCTION pgqueue._seconds_in(value jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
@@ -7017,6 +7032,10 @@ GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_admin;
 
+GRANT INSERT(statement) ON TABLE pgqueue.row_order TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.row_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
@@ -7113,6 +7132,8 @@ CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bi
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.row_order (role oid, statement text, params text[]);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

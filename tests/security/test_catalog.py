@@ -273,6 +273,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("keyed_outbox",),
         ("keyed_set",),
         ("limiting",),
+        ("row_order",),
         ("schedule_order",),
         ("stats",),
         ("step_order",),
@@ -413,6 +414,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.keyed_set", "INSERT"),
         ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
+        ("pgqueue.row_order", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),
         ("pgqueue.step_order", "INSERT"),
     ]
