@@ -329,6 +329,13 @@ CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], b
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._refuse_without_triggers() RETURNS oid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._caller() RETURNS oid
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -4182,29 +4189,29 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
-ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
@@ -4809,6 +4816,16 @@ REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues te
 
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_without_triggers() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._caller() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 

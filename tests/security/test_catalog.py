@@ -83,6 +83,8 @@ CONFIGURATION = {"configure", "set_limit"}
 #: The same for jobs.
 JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs", "update"}
 #: The same for observers of events, which are logins of administrators such as Flower's.
+# The default of a column in the views that carry out what a role asks for.
+CALLING = {"_caller", "_refuse_without_triggers"}
 OBSERVING = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims",
     "_wake_up", "_lead_or_follow", "_step_down", "_replace_leader", "_tick", "_delete_queue", "_ack_and_claim", "_ack", "_release", "_reject",
@@ -146,7 +148,7 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
     assert (
         may_execute(owner, "pgqueue_admin")
-        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | OBSERVING
+        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | CALLING | OBSERVING
     )
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)

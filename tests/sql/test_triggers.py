@@ -38,6 +38,36 @@ def test_the_columns_of_each_row_are_the_parameters(alice, worker, item):
     assert params_of(worker) == [["1", "one"], ["2", None]]
 
 
+@pytest.mark.needs_superuser("sets session_replication_role, as a subscription does")
+def test_where_no_ordinary_trigger_fires_a_job_is_enqueued_or_an_error_raised(
+    db, owner, alice, superuser, worker, item
+):
+    make_trigger(alice, "'sql', 'select $1::int', 'id'")
+    alice.execute("alter table shop.item enable always trigger fire")
+    superuser.execute("alter role alice set session_replication_role = replica")
+    replica = db.connect("alice")
+
+    replica.execute("insert into shop.item (id) values (1), (2)")
+    plain = fetch_value(replica, "select (pgqueue.enqueue('select 3')).id")
+
+    assert plain is not None
+    assert params_of(worker) == [["1"], ["2"], None]
+    # These are carried out by INSTEAD OF triggers, which cannot be ENABLE ALWAYS.
+    for call in (
+        "pgqueue.enqueue('select 1', unique_key => 'k')",
+        "pgqueue.enqueue_many(array['select 1'], unique_keys => array['k'])",
+        "pgqueue.send_task('some.task', unique_key => 'k')",
+        "pgqueue.batch('b')",
+        "pgqueue.schedule('s', '* * * * *', 'select 1')",
+        "pgqueue.set_limit('default', max_running => 1)",
+        "pgqueue.configure('timeout', '1 s', queue => 'default')",
+        "pgqueue.discard_jobs('default')",
+        "pgqueue._declare_queue('q', true, false, false, null)",
+        "pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null, null)",
+    ):
+        assert refused(replica, f"select {call}").sqlstate == "55000", call
+
+
 def test_the_job_runs_with_them(alice, worker, item):
     alice.execute("create table shop.audit (id int, name text, tags text[], doc jsonb, at timestamptz)")
     make_trigger(alice, "'sql', 'insert into shop.audit values ($1, $2, $3, $4, $5)', 'id,name,tags,doc,at'")

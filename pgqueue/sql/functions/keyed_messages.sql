@@ -12,7 +12,7 @@ create or replace view pgqueue.keyed_outbox as
          null::text as exchange, null::pgqueue.handle[] as after, null::text as on_parent_failure, null::bigint as batch, null::bigint as continues_id,
          null::bigint as continues_token, null::bigint as id, null::text as task_id, null::text as outcome
   where false;
-alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.keyed_outbox alter column submitter set default pgqueue._caller();
 comment on view pgqueue.keyed_outbox is
   'Where a role inserts its own messages that have a unique key, and tasks that depend on others: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable. A row without a key is put. continues_id and continues_token: the claim of the task that sends itself again';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.

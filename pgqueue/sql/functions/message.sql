@@ -1,4 +1,4 @@
--- after: enrollment, quotas
+-- after: caller, enrollment, quotas
 -- The rules for rows of pgqueue.message. All inserts use the view pgqueue.inbox, those of roles use pgqueue.outbox. The exception is
 -- pgqueue._put_row_job, which checks the same of the jobs of row triggers.
 

@@ -72,7 +72,7 @@ grant execute on function pgqueue._capture_for_rows(oid, text[]) to pgqueue_user
 create or replace view pgqueue.row_order as
   select null::oid as role, null::text as statement, null::text[] as params
   where false;
-alter view pgqueue.row_order alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.row_order alter column role set default pgqueue._caller();
 comment on view pgqueue.row_order is
   'Where the row trigger of a role inserts a job with the settings that it has captured in this statement: pgqueue._put_row_job enqueues it, or leaves it out if nothing valid was captured';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
@@ -98,8 +98,10 @@ create or replace function pgqueue._put_row_job()
 as $$
 declare
   kept constant text := current_setting('pgqueue.captured_settings', true);
-  digest constant text := encode(sha256(convert_to(pgqueue._row_secret() || pg_backend_pid() || ' ' || new.role || ' ' || kept, 'UTF8')), 'hex');
   timeout constant interval := pgqueue._ambient_timeout();
+  digest constant text := encode(sha256(convert_to(
+    concat_ws(' ', pg_backend_pid(), extract(epoch from statement_timestamp()), extract(epoch from timeout), new.role, '')
+      || pgqueue._row_secret() || kept, 'UTF8')), 'hex');
   settings jsonb;
 begin
   -- These are the conditions of pgqueue.outbox and pgqueue.inbox for such a job. A view's conditions would be prepared for each row,

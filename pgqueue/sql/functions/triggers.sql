@@ -37,7 +37,7 @@ begin
   else
     fired := pg_catalog.to_jsonb(new);
   end if;
-  if pgqueue._is_plain_trigger(tg_argv) then
+  if pgqueue._is_plain_trigger(tg_argv) and pg_catalog.current_setting('session_replication_role') operator(pg_catalog.<>) 'replica' then
     -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of JSON.
     foreach name in array pg_catalog.string_to_array(coalesce(tg_argv[2], ''), ',') loop
       params := pg_catalog.array_append(params, fired operator(pg_catalog.->>) pg_catalog.btrim(name));
