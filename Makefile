@@ -10,6 +10,9 @@ OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postg
 # The tests that are about the roles of a managed service.
 ON_MANAGED = tests/sql/test_roles.py tests/sql/test_managed_service.py
 
+# Where this is set, each test run, and each of the many processes that tests start, would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # CI gives what failed a second chance: .ci/second_chance.py.
 PYTEST ?= $(BIN)/python -m pytest
 

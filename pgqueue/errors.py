@@ -2,7 +2,8 @@
 
 PgQueueError
   InvalidDsn                what was given is no connection string
-  ConnectionFailed          the server cannot be reached, or refuses the login
+  ConnectionFailed          the server cannot be reached or refuses the login
+    NoAnswer                the server accepts the login and answers no query
   ClientClosed              a client was used after its end
   SessionShared             a pooler lends the session that must be a worker's own to others
   InstallationError
@@ -71,6 +72,10 @@ class ConnectionFailed(PgQueueError):
     ) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.sqlstate = sqlstate
+
+
+class NoAnswer(ConnectionFailed):
+    """The server accepts the login, but answers no query: it hangs, or a pooler has no session left for it."""
 
 
 class ClientClosed(PgQueueError):

@@ -329,6 +329,13 @@ CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], b
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._refuse_without_triggers() RETURNS oid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._caller() RETURNS oid
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -381,6 +388,15 @@ CREATE FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) RETURNS boo
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) RETURNS text
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1139,9 +1155,6 @@ CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
-    LANGUAGE plpgsql;
-
 CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1290,10 +1303,6 @@ COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, 
 CREATE FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) RETURNS SETOF pgqueue.failed_job
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1322,9 +1331,6 @@ CREATE FUNCTION pgqueue._find_schedule(owner oid, name text) RETURNS pgqueue.sch
 CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.tracked_job
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
-    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1508,6 +1514,7 @@ CREATE TABLE pgqueue.worker (
     pid integer NOT NULL,
     executors integer NOT NULL,
     queues text[] DEFAULT '{}'::text[] NOT NULL,
+    kinds pgqueue.message_kind[] DEFAULT '{job,task}'::pgqueue.message_kind[] NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
@@ -1521,6 +1528,8 @@ CREATE TABLE pgqueue.worker (
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
+COMMENT ON COLUMN pgqueue.worker.kinds IS 'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
+
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
@@ -1532,6 +1541,10 @@ COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which 
 COMMENT ON COLUMN pgqueue.worker.relays_jobs IS 'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._has_task_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1556,9 +1569,6 @@ CREATE FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boo
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE;
-
 CREATE FUNCTION pgqueue._inherited_timeout(captured jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
@@ -1577,6 +1587,9 @@ CREATE FUNCTION pgqueue._is_at_home() RETURNS boolean
 CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) RETURNS boolean
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1606,7 +1619,7 @@ CREATE FUNCTION pgqueue._is_own_row(xmin xid) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
@@ -2096,7 +2109,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._own_advisory_locks() RETURNS TABLE(class integer, objid integer, mode text)
+CREATE FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) RETURNS record
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2197,6 +2210,10 @@ CREATE FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) RETUR
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_row_job() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2532,6 +2549,10 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._row_secret() RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._run_ending(id bigint) RETURNS pgqueue.ending
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2654,10 +2675,6 @@ CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE;
 
@@ -2721,6 +2738,10 @@ CREATE FUNCTION pgqueue._set_up() RETURNS trigger
 
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
@@ -2883,6 +2904,10 @@ CREATE FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, claim b
 
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql;
@@ -4164,27 +4189,29 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
-ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.batch_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
-ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
+
+ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
@@ -4531,6 +4558,8 @@ CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW 
 
 CREATE TRIGGER put_keyed_set INSTEAD OF INSERT ON pgqueue.keyed_set FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed_set();
 
+CREATE TRIGGER put_row_job INSTEAD OF INSERT ON pgqueue.row_order FOR EACH ROW EXECUTE FUNCTION pgqueue._put_row_job();
+
 CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
@@ -4788,6 +4817,16 @@ REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues te
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_without_triggers() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._refuse_without_triggers() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._caller() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._caller() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel_dependants(ids bigint[], causes bigint[]) FROM PUBLIC;
@@ -4857,6 +4896,15 @@ GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pg
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._captured_text(caller_search_path text, settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
@@ -5244,9 +5292,6 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_self() FROM PUBLIC;
@@ -5313,10 +5358,6 @@ GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_monit
 GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
 
@@ -5423,9 +5464,6 @@ REVOKE ALL ON FUNCTION pgqueue._find_parents(role oid, parents pgqueue.handle[],
 REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
@@ -5540,6 +5578,12 @@ GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._has_task_takers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_task_takers(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
@@ -5553,9 +5597,6 @@ GRANT ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_d
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
@@ -5572,6 +5613,9 @@ GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
@@ -5916,7 +5960,7 @@ REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._own_advisory_locks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._own_sleep_locks(OUT sleeps integer[], OUT waits integer[], OUT leads integer[], OUT follows integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
 
@@ -5986,6 +6030,8 @@ REVOKE ALL ON FUNCTION pgqueue._put_notices(m pgqueue.message, notices jsonb) FR
 REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._put_row_job() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -6216,6 +6262,8 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._row_secret() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._run_ending(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_ending(id bigint) TO pgqueue_worker;
 
@@ -6299,9 +6347,6 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
 
@@ -6356,6 +6401,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_kinds(worker_id integer, kinds pgqueue.message_kind[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
@@ -6478,6 +6526,8 @@ GRANT ALL ON FUNCTION pgqueue._take_over_job(worker_id integer, job_id bigint, c
 
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_sleep_locks(queues text[], sleeps integer[], waits integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
 
@@ -6999,6 +7049,10 @@ GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.relays TO pgqueue_admin;
 
+GRANT INSERT(statement) ON TABLE pgqueue.row_order TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.row_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
@@ -7095,6 +7149,8 @@ CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bi
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.row_order (role oid, statement text, params text[]);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

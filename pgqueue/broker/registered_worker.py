@@ -146,7 +146,7 @@ class RegisteredWorker(threading.Thread):
 
     def _open(self) -> Fetcher[_Jobs]:
         with WorkerSession.registry_lock:
-            session = WorkerSession.of(self._database, _EXECUTORS)
+            session = WorkerSession.of(self._database, _EXECUTORS, kinds=[])
             fetcher = Fetcher(session, [self._jobs], self._on_control)
         with self._changed:
             self._fetcher, self._session, self._failure = fetcher, session, None

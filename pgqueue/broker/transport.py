@@ -35,7 +35,7 @@ from .url import conninfo_of, move_password_out
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Transport(virtual.Transport):
         )
         self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
+        self._kinds: Sequence[str] | None = client.transport_options.get("kinds")
         self._fetcher: Fetcher[OurChannel] | None = None
         self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
@@ -158,7 +159,7 @@ class Transport(virtual.Transport):
         return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def _collect(self, connection: Transport) -> None:
-        """Drop everything without sending anything to the server: after an error, or in a forked child."""
+        """Drop everything and give no message back: after an error, or in a forked child."""
         self._abandon()
 
     def _abandon(self) -> None:
@@ -321,7 +322,7 @@ class Transport(virtual.Transport):
     def _get_fetcher(self) -> Fetcher[OurChannel]:
         if self._fetcher is None:
             with WorkerSession.registry_lock:
-                worker_session = WorkerSession.of(self.database, self._executors)
+                worker_session = WorkerSession.of(self.database, self._executors, self._kinds)
                 self._fetcher = Fetcher(worker_session, self.channels, self._control)
             # First acks from before a lost connection are sent, then unfinished claims are given back.
             self.acks.flush()

@@ -28,7 +28,7 @@ from .unroutable_keys import UnroutableKeys
 from .worker_connection import WorkerConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ..db.database import Database
     from .sleep_locks import Consumer
@@ -72,7 +72,13 @@ class WorkerSession:
     #: It is held while a member joins or the last one leaves, so that no member joins a session that is being closed.
     registry_lock: ClassVar[threading.RLock] = threading.RLock()
 
-    def __init__(self, database: Database, executors: int = 0, predecessor: WorkerSession | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        executors: int = 0,
+        predecessor: WorkerSession | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> None:
         self.database = database
         self.name = process_identity.name()
         self.unroutable_keys = UnroutableKeys()
@@ -85,6 +91,8 @@ class WorkerSession:
         try:
             self._require_own_session()
             self.worker_id = self._register(executors, predecessor)
+            if kinds is not None:
+                self.connection.fetch("set_worker_kinds", worker_id=self.worker_id, kinds=list(kinds))
             self._control_channel = f"pgqueue.w.{self.worker_id}"
             self.claims = Claims(self, database)
             #: The queues that this worker consumes.
@@ -99,8 +107,13 @@ class WorkerSession:
             raise
 
     @classmethod
-    def of(cls, database: Database, executors: int = 0) -> WorkerSession:
+    def of(cls, database: Database, executors: int = 0, kinds: Sequence[str] | None = None) -> WorkerSession:
         """Return the live worker session of this process on a database; register one if there is none.
+
+        Args:
+            database: where the worker registers.
+            executors: how many jobs it can run at the same time.
+            kinds: the kinds of messages that it claims; None: job and task.
 
         Raises:
             psycopg.OperationalError: the server is away or in recovery.
@@ -111,7 +124,8 @@ class WorkerSession:
         with cls.registry_lock:
             present = cls.find(database)
             if present is None:
-                present = cls._known[database.conninfo] = cls(database, executors, cls._known.get(database.conninfo))
+                predecessor = cls._known.get(database.conninfo)
+                present = cls._known[database.conninfo] = cls(database, executors, predecessor, kinds)
             return present
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, URL_SCHEME, Settings, to_conninfo, to_url
+from ..db.client_session import ANSWER_SECONDS, ClientSession
 from ..db.database import Database
 from ..errors import InvalidDsn
 from .options import is_on_command_line
@@ -76,11 +77,16 @@ def require_same_database(app: Celery, dsn: str | None) -> None:
         PgQueueError: one of them cannot be reached.
     """
     theirs, ours = database_of(app), Database.for_dsn(Settings.load(dsn).conninfo)
-    if theirs.conninfo != ours.conninfo and theirs.fetch("database_identity") != ours.fetch("database_identity"):
+    if theirs.conninfo != ours.conninfo and _identify(theirs) != _identify(ours):
         raise click.UsageError(
             "the broker of this app is another database than that of pgqueue up or --dsn: leave broker_url out of the "
             "app, give its database with --dsn, or start `pgqueue worker -A` for the app alone"
         )
+
+
+def _identify(database: Database) -> object:
+    with ClientSession(database.conninfo, application_name="pgqueue worker", answer_seconds=ANSWER_SECONDS) as session:
+        return session.fetch("database_identity")
 
 
 def leads_to(broker_url: str | list[str], dsn: str | None) -> bool:

@@ -14,7 +14,7 @@ import click
 import psycopg
 
 from .. import __version__
-from ..errors import PgQueueError, from_driver, is_refusal
+from ..errors import NoAnswer, PgQueueError, from_driver, is_refusal
 from ..local.child_process import EXIT_REFUSED
 from ..worker.database_log import database_name
 from . import (
@@ -144,7 +144,8 @@ def _end_with(failure: PgQueueError, *, as_json: bool) -> int:
     name = database_name()
     show_failure(failure, as_json=as_json, about=name)
     # The parent of a process for one of several databases starts it again, but not at once if people have to act.
-    return EXIT_REFUSED if name is not None and is_refusal(failure) else EXIT_FAILED
+    needs_people = isinstance(failure, NoAnswer) or is_refusal(failure)
+    return EXIT_REFUSED if name is not None and needs_people else EXIT_FAILED
 
 
 def main() -> None:

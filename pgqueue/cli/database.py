@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..db.client_session import ClientSession
+from ..db.client_session import ANSWER_SECONDS, ClientSession
 from ..db.queue_rows import LIST_QUEUES, LIST_WORKERS
 from ..schema import migrate
 from .ask import ask
@@ -73,7 +73,7 @@ def _show_status(dsn: str | None) -> int:
 
 def _find_status(dsn: str | None) -> tuple[dict[str, object], dict[str, object]]:
     """Return the fields for people, and those for scripts."""
-    with ClientSession(dsn, application_name="pgqueue cli") as session:
+    with ClientSession(dsn, application_name="pgqueue cli", answer_seconds=ANSWER_SECONDS) as session:
         found = migrate.status(session.connection)
         fields: dict[str, object] = {
             "server": f"PostgreSQL {found.server_version}",

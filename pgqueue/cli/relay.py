@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from ..config import LISTEN_DSN_VARIABLE, Settings
-from ..errors import ConnectionFailed
+from ..errors import ConnectionFailed, NoAnswer
 from ..local.child_process import die_with_parent
 from ..worker.database_log import take_database_name
 from .command_log import start_log
@@ -180,17 +179,25 @@ def _require_schema(database: Database) -> None:
 
     Raises:
         InstallationError: pgqueue is not installed there, or is of another version.
+        NoAnswer: the server accepts the login and hangs.
     """
     from psycopg import OperationalError
 
     from ..broker.schema_check import require_usable_schema
-    from ..db.client_session import ClientSession
+    from ..db.client_session import ANSWER_SECONDS, ClientSession
     from ..schema import migrate
 
-    with suppress(OperationalError):
-        require_usable_schema(database)
-    with suppress(ConnectionFailed), ClientSession(database.conninfo, application_name="pgqueue relay") as session:
-        migrate.require_current(session.connection, or_next_minor=True)
+    try:
+        with ClientSession(
+            database.conninfo, application_name="pgqueue relay", answer_seconds=ANSWER_SECONDS
+        ) as session:
+            session.open()
+            require_usable_schema(database)
+            migrate.require_current(session.connection, or_next_minor=True)
+    except NoAnswer:
+        raise
+    except (ConnectionFailed, OperationalError):
+        return
 
 
 def _take_in(database: Database, url: str, queues: tuple[str, ...], into: str | None, window: int) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from .. import errors
 from ..config import Settings
 from ..sql.compatibility import require_usable
-from .connect import IN_RECOVERY, close_session, is_standby, open_session
+from .connect import IN_RECOVERY, SilentServer, close_session, is_standby, open_session
 from .named_query import PreparedQueries, run
 from .pooler import can_prepare, fetch_on_pooled, settle
 from .session_settings import CALLER_SETTINGS, OWN_SETTINGS
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 _READ_ONLY = "25006"
+#: The time that a command gives a server for its first answer. A pooler with much to do may take some seconds.
+ANSWER_SECONDS = 30.0
 
 
 class Captured(NamedTuple):
@@ -49,6 +51,7 @@ class ClientSession:
             before the session gets the settings that pgqueue's own statements rely on.
         as_it_is: the session gets no settings, because its statements are the caller's.
         hear: gets each notice of the server.
+        answer_seconds: the time that the server has for its first answer on a new connection; None: any time.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class ClientSession:
         hands_in: bool = False,
         as_it_is: bool = False,
         hear: Callable[[Diagnostic], None] | None = None,
+        answer_seconds: float | None = None,
     ) -> None:
         self.conninfo = Settings.load(dsn).conninfo
         self._settings = None if hands_in or as_it_is else OWN_SETTINGS
         self._hands_in = hands_in
         self._application_name, self._hear = application_name, hear
+        self._answer_seconds = answer_seconds
         self._opening, self._pid = threading.Lock(), os.getpid()
         self._connection: psycopg.Connection[Any] | None = None
         self._is_closed = False
@@ -159,6 +164,7 @@ class ClientSession:
                     self._application_name,
                     may_be_standby=True,
                     settings=self._settings,
+                    answer_seconds=self._answer_seconds,
                 )
                 if self._hear is not None:
                     connection.add_notice_handler(self._hear)
@@ -170,6 +176,11 @@ class ClientSession:
                         raise
                 return connection
         except errors.ConnectionFailed as failure:
+            if isinstance(failure.__cause__, SilentServer):
+                raise errors.NoAnswer(
+                    str(failure),
+                    hint="Look at the server, and at a pooler or proxy before it: it hangs, or has no session left.",
+                ) from failure.__cause__
             if not self.conninfo and failure.hint is None:
                 failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
             raise

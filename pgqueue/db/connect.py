@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -48,6 +49,10 @@ _LOOKS = 5
 _sessions: set[Connection] = set()
 
 
+class SilentServer(psycopg.OperationalError):
+    """The server has accepted the login and then answered no query, as a pooler does whose server hangs."""
+
+
 def open_session(
     conninfo: str,
     application_name: str,
@@ -55,6 +60,7 @@ def open_session(
     is_watched: bool = False,
     may_be_standby: bool = False,
     settings: Mapping[str, str] | None = OWN_SETTINGS,
+    answer_seconds: float | None = None,
 ) -> Connection:
     """Open an autocommit connection that no pool owns; end it with `close_session`.
 
@@ -63,13 +69,17 @@ def open_session(
         may_be_standby: accept a server that can only be read.
         settings: the settings of the session, which override those of its database and its role; None: keep those.
             Behind a pooler, each transaction of `fetch_on_pooled` begins with pgqueue's own settings.
+        answer_seconds: the time that the server has for its first answer after the login; None: it may take any time.
 
     Raises:
+        SilentServer: it has not answered in this time.
         psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
     """
     session = _connect_with(conninfo, application_name, _SERVERS_NETWORK if is_watched else "", settings)
     _sessions.add(session)
     try:
+        if answer_seconds is not None:
+            _require_answer(session, answer_seconds)
         if not may_be_standby and is_standby(session):
             raise psycopg.errors.CannotConnectNow(IN_RECOVERY)
         if settings is OWN_SETTINGS:
@@ -78,6 +88,23 @@ def open_session(
         close_session(session)
         raise
     return session
+
+
+def _require_answer(session: Connection, seconds: float) -> None:
+    """Let the server answer an empty query, which every server and pooler passes on.
+
+    Raises:
+        SilentServer: it does not, in this time.
+        psycopg.OperationalError: the connection is lost.
+    """
+    pgconn, deadline = session.pgconn, time.monotonic() + seconds
+    pgconn.send_query(b"")
+    while pgconn.is_busy():
+        if not _is_readable(session, max(deadline - time.monotonic(), 0)):
+            raise SilentServer(f"the server has accepted the login, but answered no query within {seconds:g} s")
+        pgconn.consume_input()
+    while pgconn.get_result() is not None:
+        pass
 
 
 def is_shared(session: Connection, conninfo: str) -> bool:
@@ -144,11 +171,16 @@ def is_quiet(session: Connection) -> bool:
     """Return whether nothing has arrived on an idle connection: only the end of the session would arrive there."""
     if session.closed:
         return False
+    return not _is_readable(session, 0)
+
+
+def _is_readable(session: Connection, seconds: float) -> bool:
+    """Return whether something has arrived on a connection, or does so in this time."""
     if not hasattr(select, "poll"):  # Windows has no poll().
-        return not select.select([session.fileno()], [], [], 0)[0]
+        return bool(select.select([session.fileno()], [], [], seconds)[0])
     poll = select.poll()
     poll.register(session.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _forget_parents_sessions() -> None:

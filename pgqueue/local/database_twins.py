@@ -20,7 +20,8 @@ from ..errors import PgQueueError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_CONNECT_SECONDS = 3
+#: For the login, and for the first answer after it.
+_CONNECT_SECONDS, _ANSWER_SECONDS = 3, 3.0
 _AGAIN_FROM, _AGAIN_TO = 2.0, 60.0
 
 
@@ -83,7 +84,7 @@ def _identify(dsn: str) -> object:
     """Return which database it is, None if it does not answer."""
     try:
         conninfo = make_conninfo(to_conninfo(dsn), connect_timeout=_CONNECT_SECONDS)
-        with ClientSession(conninfo, application_name="pgqueue databases") as session:
+        with ClientSession(conninfo, application_name="pgqueue databases", answer_seconds=_ANSWER_SECONDS) as session:
             return session.fetch("database_identity")[0]
     except PgQueueError:
         return None

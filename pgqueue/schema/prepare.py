@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..db.client_session import ClientSession
-from ..errors import ConnectionFailed, MissingPrivilege, ServerError
+from ..db.client_session import ANSWER_SECONDS, ClientSession
+from ..errors import ConnectionFailed, MissingPrivilege, NoAnswer, ServerError
 from . import migrate
 
 
@@ -56,11 +56,12 @@ def require_worker(broker_url: str | list[str] | None) -> None:
     Raises:
         InstallationError: pgqueue is not installed there, is of another version, or the login may not run workers.
         NotPermitted: the login is a superuser or the owner of pgqueue, which may run no SQL jobs.
+        NoAnswer: the server accepts the login and hangs.
     """
     if not isinstance(broker_url, str) or not broker_url.startswith("pgqueue://") or ";" in broker_url:
         return
     try:
-        with ClientSession(broker_url, application_name="pgqueue worker") as session:
+        with ClientSession(broker_url, application_name="pgqueue worker", answer_seconds=ANSWER_SECONDS) as session:
             if session.fetch("may_not_work")[0][0]:
                 user = session.connection.info.user
                 raise MissingPrivilege(
@@ -69,6 +70,9 @@ def require_worker(broker_url: str | list[str] | None) -> None:
                 )
             migrate.require_current(session.connection, or_next_minor=True)
             session.fetch("executor_login")
+    except NoAnswer:
+        # The worker would wait for its answer without a word.
+        raise
     except ConnectionFailed:
         return
 

@@ -100,6 +100,9 @@ class CommittedRuns:
         self._listener.begin()
         self._pool.submit([job])
         ending, fields = self._listener.wait(self._pool)
+        if ending is None:
+            # It has succeeded, or was canceled or had expired before it began: the server reports errors only.
+            ending = Ending(self._database.fetch("run_ending", job_id=claim.id)[0][0])
         if ending in _AGAIN:
             return None
         if ending in (Ending.FAILED, Ending.CANCELED, Ending.EXPIRED) and not fields:
@@ -137,14 +140,14 @@ class _Listener:
 
     def __init__(self) -> None:
         self._changed = threading.Event()
-        self._ended: tuple[Ending, Fields] | None = None
+        self._ended: tuple[Ending | None, Fields] | None = None
 
     def begin(self) -> None:
         """Forget the job before."""
         self._ended = None
 
-    def wait(self, pool: ExecutorPool) -> tuple[Ending, Fields]:
-        """Wait until the job has ended; return how, and with which error."""
+    def wait(self, pool: ExecutorPool) -> tuple[Ending | None, Fields]:
+        """Wait until the job has ended; return how (None: without an error of its run), and with which error."""
         while self._ended is None:
             self._changed.wait(_LOOK_SECONDS)
             self._changed.clear()
@@ -167,7 +170,7 @@ class _Listener:
             self._ended = Ending.RELEASED, {}
             return
         for job in jobs:
-            self._ended = chunk.endings.get(job.id, Ending.SUCCEEDED), chunk.retried.get(job.id, {})
+            self._ended = chunk.endings.get(job.id), chunk.retried.get(job.id, {})
 
     def on_long_run(self, _job: BatchJob | ClaimedJob, _message: str, _backend_pid: int, _begun_at: float) -> None:
         """Do nothing: no monitor listens."""

@@ -16,17 +16,14 @@ import psycopg
 from celery.worker import state
 
 from ..tracing import HEADER
-from .batch import SNOOZE_SQLSTATE
 from .batch_size import GroupSize
+from .chunk_notices import ChunkNotices
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import log_fields, name_job
-from .job_log_writer import find_speaker, read_line
-from .job_waits import WAIT_SQLSTATE, Waiter
 from .json_log import FIELDS
 from .log import get_logger
 from .lost_connection import wait_for_server
-from .progress import PROGRESS_SQLSTATE
 from .running.error_fields import ConnectionLost, fields_of, is_of_used_session, timed_out
 
 if TYPE_CHECKING:
@@ -35,8 +32,8 @@ if TYPE_CHECKING:
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
     from .executor_session import ExecutorSession
-    from .job_log_writer import Line
     from .job_spans import JobSpan
+    from .job_waits import Waiter
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
@@ -68,10 +65,7 @@ class BatchRunner:
         self._label = label
         self._context = context
         self._kept = kept
-        self._on_wait = on_wait
-        self._chunk: Chunk
-        #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
-        self._said_in_group: list[Line] = []
+        self._notices = ChunkNotices(context, on_wait)
         self._group_size = GroupSize()
         #: The span of the job that runs, if it has one; and the error that ended it.
         self._span: JobSpan | None = None
@@ -83,8 +77,8 @@ class BatchRunner:
         Raises:
             psycopg.Error: the end of one could not be reported, though the server is there.
         """
-        self._chunk = chunk
-        self._kept.listen(self._hear)
+        self._notices.begin(chunk)
+        self._kept.listen(self._notices.hear)
         self._cancel_revoked(chunk)
         left = chunk.in_order()
         if self._context.tracer is not None:
@@ -162,7 +156,7 @@ class BatchRunner:
     def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
         """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
         chunk.phase += 1
-        self._said_in_group.clear()
+        self._notices.begin_group()
         try:
             alone, tried = self._call(session, "run_groups", "groups", jobs)
         finally:
@@ -171,9 +165,7 @@ class BatchRunner:
             self._group_size.adapt(len(jobs), tried)
         # Where there can be no group, none was tried.
         chunk.alone.update(alone if tried else (job.id for job in jobs))
-        for line in self._said_in_group:
-            if line["id"] not in chunk.alone:
-                self._context.job_log.add(line)
+        self._notices.end_group()
         if alone:
             self._kept.forget_runs()
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
@@ -289,17 +281,3 @@ class BatchRunner:
             for job in chunk.jobs:
                 if f"job-{job.id}" in state.revoked:
                     self._context.completer.request_cancel(job)
-
-    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.sqlstate == WAIT_SQLSTATE:
-            # All are of one role: no role's job speaks for another's.
-            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
-        elif notice.sqlstate == PROGRESS_SQLSTATE:
-            self._context.progress.hear_from_chunk(self._chunk, notice)
-        elif notice.sqlstate == SNOOZE_SQLSTATE:
-            self._chunk.hear_snooze(notice.message_primary or "")
-        elif (job_id := find_speaker(self._chunk, notice)) is not None:
-            if self._chunk.phase % 2:
-                self._said_in_group.append(read_line(job_id, notice))
-            else:
-                self._context.job_log.hear(job_id, notice)

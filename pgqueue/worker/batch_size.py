@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 
 class BatchSize:
-    """Computes from the last chunks how many jobs run in 50 ms, at most 100.
+    """Computes from the last chunks how many jobs run in 50 ms, at most 100. Threads may share it.
 
     The more executors a server has to serve, the longer each job takes, though it needs no more of the server's CPU. If
     calls became smaller for that, each job would cost more, because a call costs as much as some short jobs. So a call
@@ -30,9 +31,15 @@ class BatchSize:
         self._last: deque[tuple[int, float]] = deque(maxlen=self._CHUNKS)
         #: The share of running jobs that wait; None: it is not known.
         self._waiting: float | None = None
+        #: Chunks of several executors end at the same time, and the monitor gives jobs back meanwhile.
+        self._changing = threading.Lock()
 
     def adapt(self, jobs: int, seconds: float) -> None:
         """Record how long a chunk took. The size grows step by step, and a long job shrinks it at once."""
+        with self._changing:
+            self._adapt(jobs, seconds)
+
+    def _adapt(self, jobs: int, seconds: float) -> None:
         self._last.append((jobs, max(seconds, 1e-4)))
         rate = sum(count for count, _ in self._last) / sum(spent for _, spent in self._last)
         usual = min(int(rate * self._SECONDS), self._MOST)
@@ -46,7 +53,8 @@ class BatchSize:
 
     def note_long(self) -> None:
         """Record that jobs were taken from behind a long one, whose chunk ends much later: the next may be as long."""
-        self.jobs, self.stock = 1, self._FEWEST_ROUNDS
+        with self._changing:
+            self.jobs, self.stock = 1, self._FEWEST_ROUNDS
 
     def note_waits(self, waiting: int, running: int) -> None:
         """Record a sample: how many sessions ran jobs, and in how many of them the job slept or waited elsewhere."""

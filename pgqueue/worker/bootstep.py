@@ -17,7 +17,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from ..broker.job_consumer import WorkerLink
 from ..config import URL_SCHEME, to_conninfo
 from ..db.database import Database
-from .job_lane import JobLane, register_size
+from .job_lane import JobLane, register_size, register_without_tasks
 from .log import get_logger
 from .monitoring.job_request import TASK_NAME
 from .pulse import follow_event_loop
@@ -43,6 +43,8 @@ class JobsBootstep(bootsteps.StartStopStep):
         self._executors_per_role = executors_per_role
         # The transport registers the worker together with its number of executors.
         register_size(consumer.app.conf, self._bounds[0])
+        if not _takes_tasks(consumer):
+            register_without_tasks(consumer.app.conf)
         # Claims outlive the connection, so running jobs are not canceled.
         warnings.filterwarnings("ignore", r"\s*In Celery 5.1 we introduced", CPendingDeprecationWarning)
         self._lane: JobLane | None = None

@@ -236,6 +236,11 @@ def register_size(conf: Any, size: int) -> None:
     conf.broker_transport_options = {**conf.broker_transport_options, "executors": size}
 
 
+def register_without_tasks(conf: Any) -> None:
+    """Let connections to come register the worker as one that claims SQL jobs only."""
+    conf.broker_transport_options = {**conf.broker_transport_options, "kinds": ["job"]}
+
+
 def to_job(claimed: ClaimedMessage, delivery_tag: str) -> BatchJob | ClaimedJob:
     """Read what was claimed. Of a job of the batch lane it is no more than its role: the server reads the rest."""
     if claimed.lane == _BATCH:

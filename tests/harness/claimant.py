@@ -366,8 +366,10 @@ class Claimant:
         return row
 
     def fall_asleep(self, *queues: str) -> bool:
-        """Take the sleepers' locks; False when publishers are in flight."""
-        return bool(_value(self.presence, "select asleep from pgqueue._fall_asleep(%s)", list(queues or ["default"])))
+        """Sleep as a listener, by the sleepers' locks; False when publishers are in flight."""
+        names = list(queues or ["default"])
+        sleep = "select asleep from pgqueue._lead_or_follow(%s, %s, %s)"
+        return bool(_value(self.presence, sleep, ["task"] * len(names), names, [False] * len(names)))
 
     def wake_up(self, *queues: str) -> None:
         """Give the sleepers' locks back."""

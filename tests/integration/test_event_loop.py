@@ -21,7 +21,11 @@ from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.db import database
 from pgqueue.db.async_query import AsyncQuery
 from tests.harness import Database, eventually
+from tests.harness.claimant import Claimant
 
+LEADERS = """
+  select count(*) from pgqueue._advisory_locks(pgqueue._lock_class('leader')) l
+  where l.objid = pgqueue._leader_key('task', 'q')"""
 CLAIMED = "select count(*) from pgqueue.message where state = 'claimed'"
 CLAIMING = "select pid from pg_stat_activity where application_name like 'pgqueue broker%' and wait_event_type = 'Lock'"
 
@@ -188,6 +192,36 @@ def test_a_claim_whose_answer_is_lost_comes_back_though_the_presence_lives(
     # Nobody was handed them, as this process knows.
     assert [(m.payload, m.delivery_info["redelivered"]) for m in again.messages] == [(1, False), (2, False)]
     assert db.execute("select id, pid from pgqueue.worker") == workers
+
+
+def test_a_leader_that_loses_its_connection_for_claims_alone_leaves_the_lead_to_another(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    inbox = open_inbox(1)
+    inbox.go_round_until(lambda: db.fetch_value(LEADERS))
+    other = Claimant(db)
+    other.presence.execute(f'listen "pgqueue.w.{other.id}"')
+    assert other.lead_or_follow("q") == ["follower"]
+    with db.connect() as blocker, blocker.transaction():
+        blocker.execute("lock table pgqueue.worker in access exclusive mode")
+        publish(db, "urgent")
+        inbox.go_round_until(lambda: db.execute(CLAIMING))
+        [(pid,)] = db.execute(CLAIMING)
+        db.execute("select pg_terminate_backend(%s, 5000)", [pid])
+        with pytest.raises(psycopg.OperationalError):
+            inbox.go_round_until(lambda: False)
+
+    # What Celery does after such an error. Then it tries to connect again, perhaps for long.
+    inbox.connection.collect()
+
+    channel = db.fetch_value("select pgqueue._queue_channel('q')")
+    [promotion] = other.presence.notifies(timeout=10, stop_after=1)
+    assert promotion.payload == f"task {channel}"
+    assert other.lead_or_follow("q") == ["leader"]
+    assert other.claim_one("q", kind="task").message["body"] == '"urgent"'
+    # The worker session is the same one, and a connection later makes it a follower.
+    again = open_inbox(1)
+    again.go_round_until(lambda: db.fetch_value(LEADERS.replace("leader'", "follower'")))
 
 
 def test_a_session_that_ends_while_nothing_is_asked_is_replaced(

@@ -406,6 +406,21 @@ def test_a_launched_job_is_refused_in_a_transaction(transaction, client):
     assert labels(transaction) == []
 
 
+def test_a_job_that_is_canceled_between_its_claim_and_its_run_ends_as_canceled(
+    queue: QueueDatabase, client: pgqueue.Client
+) -> None:
+    job = client.submit("select 1")
+    claim = queue.runs.claim("job", ["default"])
+    assert claim is not None
+
+    job.cancel()
+    outcome = queue.runs.run_job(claim)
+
+    assert outcome is not None
+    assert (outcome.state, outcome.sqlstate) == ("canceled", "57014")
+    assert queue.runs.claim("job", ["default"]) is None
+
+
 def test_a_launch_in_inline_mode_is_refused_in_a_transaction(transaction, client):
     with pgqueue.in_transaction(transaction), inline(), pytest.raises(NotTestable, match="apart from"):
         client.launch("select 1")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgqueue.broker.relay.relay import Relay, Routing
 from pgqueue.broker.relay.routes import Route
@@ -178,6 +179,19 @@ def test_a_queue_of_which_a_relay_passes_the_jobs_on_has_takers(db: Database, re
     takers = "select pgqueue._has_takers('mail')"
     eventually(lambda: db.fetch_value(takers))
     assert db.execute("select relays_to, relays_jobs from pgqueue.workers") == [(["t: fake"], True)]
+
+
+def test_a_process_that_runs_jobs_when_it_is_woken_is_no_taker_without_the_relay(
+    db: Database, relayed: Relayed
+) -> None:
+    # By another DSN, or it would share the session of the relay in this process.
+    runs = JobRuns(make_conninfo(db.dsn_for(db.worker_role()), connect_timeout=9), "w@h")
+    try:
+        assert runs.run(*relayed.wake_up(enqueue(db))) is Ending.SUCCEEDED
+        alone = "select queues, kinds::text from pgqueue.worker where relays_to is null"
+        assert db.execute(alone) == [(["mail"], "{}")]
+    finally:
+        runs.close()
 
 
 @pytest.mark.parametrize("arguments", [(10**30, 1), (1, 2**63), (True, 1), ("1", 1), (1.0, 1)])

@@ -17,21 +17,28 @@ from celery import Celery
 from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgqueue import in_transaction
+from pgqueue import in_transaction, to_url
 from pgqueue.broker.publisher import Publisher
 from pgqueue.broker.queue_databases import QueueDatabases
+from pgqueue.cli import database as status_command
 from pgqueue.cli.commands import run
+from pgqueue.cli.health import examine
 from pgqueue.cli.several import find_places
 from pgqueue.cli.worker import worker as worker_command
+from pgqueue.db import client_session
 from pgqueue.db.database import Database as OwnDatabase
-from pgqueue.errors import InvalidArgument, InvalidDsn, NotSupported
+from pgqueue.errors import InvalidArgument, InvalidDsn, NoAnswer, NotSupported
 from pgqueue.flower_ui.other_databases import FlowerPlace, make_items
 from pgqueue.local import database_twins
+from pgqueue.local.child_process import EXIT_REFUSED
 from pgqueue.local.database_twins import Twin, TwinWatch, compare
 from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers, is_port_free
+from pgqueue.schema import prepare
 from pgqueue.sql_signature import sql
+from pgqueue.worker import database_log
 from tests.harness import Database, eventually
 from tests.harness.servers import TestServer
+from tests.harness.silent_server import SilentServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[2]
@@ -183,6 +190,55 @@ def test_a_database_that_refuses_its_process_keeps_no_other_from_its_messages(
     assert any(f"[{db.name} on " in line and "connected to memory://" in line for line in lines)
 
 
+def test_a_server_that_hangs_after_the_login_holds_up_no_other(db: Database, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+    db.execute("select pgqueue.send_task('t', queue => 'mail')")
+    dsn = db.dsn_for(db.worker_role())
+    with SilentServer() as silent, log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "pgqueue",
+                "relay",
+                "--queue=mail",
+                "--to=memory://",
+                "--dsn",
+                silent.dsn,
+                "--dsn",
+                dsn,
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
+        try:
+            eventually(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+            print(log.read_text()[-3000:])
+
+
+def test_a_process_whose_server_hangs_after_the_login_ends_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (client_session, prepare):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(database_log, "_names", ["silent on db1:5432"])
+
+    with SilentServer() as silent:
+        assert run(["relay", "--queue=mail", "--to=memory://", "--dsn", silent.dsn]) == EXIT_REFUSED
+        with pytest.raises(NoAnswer):
+            prepare.require_worker(to_url(silent.dsn, "pgqueue"))
+
+    said = capsys.readouterr().err
+    assert "silent on db1:5432: the server has accepted the login, but answered no query within 0.2 s" in said
+    assert "hint: Look at the server, and at a pooler or proxy before it" in said
+
+
 def other_name(db: Database, folder: Path) -> str:
     """Return a DSN of a database by another name of its server: another way to its socket."""
     way = folder / "way"
@@ -239,6 +295,20 @@ def test_status_and_doctor_show_each_database_and_one_that_is_away_hides_no_othe
     ]
     assert shown.out.count("ok   schema") == 2
     assert "fail server: connection failed" in shown.out
+
+
+def test_status_and_doctor_go_on_after_a_server_that_hangs(
+    db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (status_command, examine):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+
+    with SilentServer() as silent:
+        for command in ("status", "doctor"):
+            assert run([command, "--dsn", silent.dsn, "--dsn", db.dsn, "--json"]) == 1
+            hung, well = json.loads(capsys.readouterr().out).values()
+            assert "answered no query within 0.2 s" in json.dumps(hung)
+            assert "answered no query" not in json.dumps(well)
 
 
 def test_each_flower_shows_its_database_and_leads_to_the_others(db: Database, other: Database, tmp_path: Path) -> None:

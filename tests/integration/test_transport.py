@@ -22,7 +22,7 @@ from kombu.exceptions import ChannelError
 import pgqueue.broker  # noqa: F401 - registers the scheme
 from pgqueue import errors
 from pgqueue.broker import process_identity
-from pgqueue.broker.job_consumer import JobConsumer
+from pgqueue.broker.job_consumer import JobConsumer, JobSupply
 from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, eventually
 
@@ -500,7 +500,7 @@ CLAIMED_JOBS = "select id, token from pgqueue.message where kind = 'job' and sta
 
 def consume_jobs(connection: Connection, queue: str, delivered: list[str]) -> JobConsumer:
     """Consume one job at a time; note the delivery tags."""
-    consumer = JobConsumer(connection, lambda _jobs, tags: delivered.extend(tags), lambda: (None, {}))
+    consumer = JobConsumer(connection, lambda _jobs, tags: delivered.extend(tags), JobSupply)
     consumer.consume([Queue(queue)], 1, [])
     return consumer
 

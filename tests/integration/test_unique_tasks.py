@@ -89,13 +89,18 @@ def test_a_task_declares_its_key_and_for_how_long_it_is_taken(
 
 
 def test_a_retry_goes_on_with_the_key(db: Database, app: Celery, start_worker: StartWorker) -> None:
-    start(start_worker, db, "--concurrency=1")
     headers = {"unique_key": "k", "unique_for": 3600}
+    sent = app.tasks["try_twice"].apply_async(["x"], headers=headers)
+    holds = "select free_at, submitter::regrole::text from pgqueue.unique_hold"
+    [hold] = db.execute(holds)
 
-    app.tasks["try_twice"].apply_async(["x"], headers=headers)
+    start(start_worker, db, "--concurrency=1")
 
     eventually(lambda: labels(db) == ["x 0", "x 1"], 60)
     eventually(lambda: db.fetch_value(WAITING) is None, 60)
+    # The worker has another role than the sender. The key stays taken for an hour from when the task was sent.
+    assert db.execute(holds) == [hold]
+    assert app.tasks["try_twice"].apply_async(["x"], headers=headers).id == sent.id
 
 
 @pytest.mark.parametrize("mode", ["keep", "replace", "debounce", "raise"])

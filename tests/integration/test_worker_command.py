@@ -1,11 +1,15 @@
 """`pgqueue worker` where it cannot work: it says why in a line, with a hint and an exit code, and does not try for ever."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pgqueue.cli.commands import run
+from tests.harness import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -83,3 +87,18 @@ def test_a_setting_that_means_nothing_is_told_at_the_start(db, start_worker):
     worker = start_worker(db)
 
     assert "the default is used: pgqueue.naptime = 'soon'" in worker.read_log()
+
+
+def test_doctor_does_not_count_a_worker_without_tasks_as_one_that_runs_them(db, start_worker, capsys):
+    start_worker(db, arguments=["--no-tasks", "--queues=mail", "--executors=1"])
+    db.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
+    db.execute("select pgqueue.send_task('t', queue => 'mail'), pgqueue.enqueue('select 1', queue => 'mail')")
+    eventually(lambda: db.fetch_value("select count(*) from pgqueue.message where kind = 'job'") == 0)
+
+    run(["doctor", "--dsn", db.dsn, "--json"])
+
+    [found] = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "waiting jobs"]
+    assert (found["level"], found["text"]) == ("warn", "no live worker runs the Celery tasks of: mail (1)")
+    assert "without --no-tasks" in found["hint"]
+    takers = "select pgqueue._has_takers('mail'), pgqueue._has_task_takers('mail')"
+    assert db.execute(takers) == [(True, False)]

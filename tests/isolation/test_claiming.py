@@ -22,6 +22,21 @@ def ids(claims):
     return [claim.id for claim in claims]
 
 
+def pause_second_call(owner, session, function):
+    """Let this session wait before its second call of a function, until the owner's advisory lock 1 is free."""
+    pause = """begin
+        if current_setting('test.calls', true) = '1' then
+          perform pg_advisory_xact_lock_shared(1);
+        end if;
+        if current_setting('test.calls', true) <> '' then
+          perform set_config('test.calls', (current_setting('test.calls')::int + 1)::text, false);
+        end if;"""
+    owner.execute(fetch_value(owner, "select pg_get_functiondef(%s::regproc)", [function]).replace("begin", pause, 1))
+    session.execute("set test.calls = '0'")
+    session.execute("set statement_timeout = '10 s'")
+    owner.execute("select pg_advisory_lock(1)")
+
+
 def test_two_claims_at_once_share_the_messages_without_waiting(db, alice, worker):
     other = Claimant(db, "w2")
     made = enqueue(alice, 10)
@@ -62,6 +77,31 @@ def test_many_claimants_at_once_get_each_message_once(db, alice, in_background):
 
     got = [id_ for one in drained for id_ in one.result()]
     assert sorted(got) == made
+
+
+def test_a_claim_ends_though_its_first_role_is_gone_and_all_other_messages_are_locked(
+    db, alice, bob, owner, worker, in_background
+):
+    carol = db.connect(db.create_role("carol"))
+    by_oid = "select rolname from pg_roles where rolname in ('alice', 'bob', 'carol') order by oid"
+    for session in (alice, bob, carol):
+        enqueue(session, 1)
+    first = owner.execute(by_oid).fetchall()[0][0]
+    ending, locking = db.connect(), db.connect()
+    ending.execute("begin")
+    ending.execute("delete from pgqueue.message where submitter = %s::regrole", [first])
+    locking.execute("begin")
+    locking.execute("select from pgqueue.message where submitter <> %s::regrole for update", [first])
+    pause_second_call(owner, worker.session, "pgqueue._ready_roles")
+
+    claimed = in_background(worker.claim, max_count=2)
+    wait_until_blocked(owner, worker.session.info.backend_pid)
+    ending.execute("commit")
+    owner.execute("select pg_advisory_unlock(1)")
+
+    assert claimed.result() == []
+    locking.execute("commit")
+    assert len(eventually(lambda: worker.claim(max_count=2))) == 2
 
 
 def test_a_message_becoming_due_is_promoted_once(db, alice, owner, worker):

@@ -5,9 +5,12 @@ Between any two statements there may be another worker's: a message must never h
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from tests.harness.claimant import Claimant
+from tests.harness.claimant import Claimant, terminate
+from tests.harness.eventually import wait_until_blocked
 from tests.harness.people import fetch_value
 from tests.isolation.test_wakeups import MARK, interleavings
 
@@ -157,6 +160,37 @@ def test_in_any_order_of_one_that_leaves_and_one_that_follows_somebody_leads(db,
         assert role != "follower" or promoted([coming], owner, channel), order
         for worker in (leaving, coming):
             worker.unregister()
+
+
+@pytest.mark.parametrize(
+    ("in_its_place", "role"), [("nobody", "leader"), ("another worker", "follower"), ("a user", "listener")]
+)
+def test_one_whose_leader_is_gone_before_it_looks_who_leads_does_not_follow_it(
+    db, alice, owner, channel, in_its_place, role
+):
+    leading, newcomer, third = Claimant(db, "leading"), Claimant(db, "newcomer"), Claimant(db, "third")
+    for each in (leading, newcomer, third):
+        each.set_queues("default")
+        heard(each, owner)
+    assert leading.lead_or_follow() == ["leader"]
+    followers = "select count(*) from pgqueue._advisory_locks(pgqueue._lock_class('follower'))"
+    with ThreadPoolExecutor(1) as thread, db.connect() as blocker:
+        with blocker.transaction():
+            blocker.execute("lock table pgqueue.worker in access exclusive mode")
+            answer = thread.submit(newcomer.lead_or_follow)
+            wait_until_blocked(owner, newcomer.presence.info.backend_pid)
+            # It has tried the lock of the leader in vain, and is about to look which worker holds it.
+            assert fetch_value(owner, followers) == 1
+            terminate(db, leading.presence)
+            if in_its_place == "another worker":
+                assert third.lead_or_follow() == ["leader"]
+            elif in_its_place == "a user":
+                alice.execute("select pg_advisory_lock(pgqueue._lock_class('leader'), %s)", [leader_key(owner)])
+        assert answer.result(20) == [role]
+
+    send(alice)
+    listening = third if in_its_place == "another worker" else newcomer
+    assert (channel, "") in heard(listening, owner)
 
 
 def test_in_any_order_of_one_that_is_replaced_and_its_successor_that_leaves_somebody_leads(db, owner, channel):

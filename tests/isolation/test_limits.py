@@ -12,6 +12,7 @@ import time
 from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
+from tests.isolation.test_claiming import pause_second_call
 from tests.sql.test_limits import end, enqueue, ids
 
 
@@ -28,6 +29,32 @@ def test_a_claim_passes_by_a_key_that_an_open_claim_has_and_waits_for_nothing(db
     worker.session.execute("commit")
 
     assert ids(other.claim("mail")) == [first[2]]
+
+
+def test_a_claim_ends_though_its_first_key_is_gone_and_other_claims_have_all_others(
+    db, owner, alice, worker, in_background
+):
+    owner.execute("select pgqueue.set_limit('mail', per_key => 1)")
+    ending, locking = Claimant(db, "w2"), Claimant(db, "w3")
+    for _round in range(2):
+        made = [id_ for key in "abc" for id_ in enqueue(alice, 1, key)]
+        if _round == 0:  # so that the keys are known
+            end(owner, worker.claim("mail"))
+    ending.session.execute("begin")
+    assert ids(ending.claim("mail", max_count=1)) == made[:1]
+    locking.session.execute("begin")
+    assert ids(locking.claim("mail", max_count=2)) == made[1:]
+    fresh = Claimant(db, "w4")
+    pause_second_call(owner, fresh.session, "pgqueue._keys_after")
+
+    claimed = in_background(fresh.claim, "mail", max_count=2)
+    wait_until_blocked(owner, fresh.session.info.backend_pid)
+    ending.session.execute("commit")
+    owner.execute("select pg_advisory_unlock(1)")
+
+    assert claimed.result() == []
+    locking.session.execute("rollback")
+    assert sorted(ids(eventually(lambda: fresh.claim("mail", max_count=2)))) == made[1:]
 
 
 def test_a_claim_under_max_running_does_not_wait_for_an_open_one(db, owner, alice, worker):
@@ -173,6 +200,37 @@ def test_a_limit_that_is_set_waits_for_an_open_claim_and_counts_it(db, owner, al
     setting.result(10)
 
     assert worker.claim("mail") == []
+
+
+def test_beside_a_first_limit_runs_no_more_than_the_claims_took_that_were_open(db, owner, alice, worker):
+    enqueue(alice, 6)
+    other = Claimant(db, "w2")
+
+    worker.session.execute("begin")
+    uncounted = worker.claim("mail", max_count=2)
+    owner.execute("select pgqueue.set_limit('mail', max_running => 1)")
+    worker.session.execute("commit")
+
+    counted = other.claim("mail")
+    assert (len(uncounted), len(counted), other.claim("mail")) == (2, 1, [])
+    end(owner, uncounted)
+    assert other.claim("mail") == []
+    end(owner, counted)
+    assert len(eventually(lambda: other.claim("mail"))) == 1
+
+
+def test_a_first_limit_of_a_paused_queue_is_never_exceeded(db, owner, alice, worker):
+    enqueue(alice, 6)
+    other = Claimant(db, "w2")
+
+    worker.session.execute("begin")
+    claimed = worker.claim("mail", max_count=2)
+    owner.execute("select pgqueue.pause('mail')")
+    worker.session.execute("commit")
+    owner.execute("select pgqueue.set_limit('mail', max_running => 3)")
+    owner.execute("select pgqueue.resume('mail')")
+
+    assert (len(claimed), len(other.claim("mail"))) == (2, 1)
 
 
 def test_counts_are_not_forgotten_while_a_limit_is_set(db, owner, alice, worker, in_background):

@@ -204,7 +204,7 @@ def test_what_comes_back_wakes_sleepers(db, alice, owner, worker):
 
 def test_sleepers_learn_of_what_is_due_soon_and_are_left_alone_for_what_is_due_late(alice, owner, worker):
     ear = Ear(worker, owner)
-    sleep = "select asleep, seconds_to_next_due from pgqueue._fall_asleep(array['default'])"
+    sleep = "select asleep, seconds_to_next_due from pgqueue._lead_or_follow('{task}', '{default}', '{false}')"
     assert fetch_one(worker.presence, sleep) == (True, None)
 
     alice.execute("select pgqueue.enqueue('select 1', delay => '1 h')")
@@ -280,6 +280,7 @@ def test_sleeping_again_while_asleep_changes_nothing(db, alice, owner, worker):
     worker.wake_up()
     second.wake_up()
     ear = Ear(worker, owner)
+    ear.heard()  # what the first said to the second
 
     alice.execute("select pgqueue.enqueue('select 1')")
 

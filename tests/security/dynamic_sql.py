@@ -226,6 +226,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "worker/running/job_session.py: rows = bound.load(self._connection.wait(generators.execute(pgconn)), self._connection)",
         'worker/running/job_session.py: text = text.replace(b"{%s}" % place.encode(), sql.Identifier(each).as_bytes(self._connection))',
         'db/async_session.py: connection.pgconn.send_query(b"rollback")',
+        'db/connect.py: pgconn.send_query(b"")',
         "db/async_session.py: connection.pgconn.send_query(pooled_text(connection, name, arguments))",
         "db/async_session.py: results = yield from generators.execute(connection.pgconn)",
         "db/async_session.py: yield from generators.execute(connection.pgconn)",

@@ -23,6 +23,7 @@ LOOKING = {
     "_is_at_home",
     "_cut",
     "_has_takers",
+    "_has_task_takers",
     "_advisory_locks",
     "_fleet_lease",
     "_reported_processes",
@@ -82,16 +83,18 @@ CONFIGURATION = {"configure", "set_limit"}
 #: The same for jobs.
 JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs", "update"}
 #: The same for observers of events, which are logins of administrators such as Flower's.
+# The default of a column in the views that carry out what a role asks for.
+CALLING = {"_caller", "_refuse_without_triggers"}
 OBSERVING = {
-    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims", "_fall_asleep",
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims",
     "_wake_up", "_lead_or_follow", "_step_down", "_replace_leader", "_tick", "_delete_queue", "_ack_and_claim", "_ack", "_release", "_reject",
 }  # fmt: skip
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
     "_tick_schedules",
-    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
-    "_fall_asleep", "_wake_up", "_lead_or_follow", "_step_down", "_replace_leader", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_kinds", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
+    "_wake_up", "_lead_or_follow", "_step_down", "_replace_leader", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
     "_start_sql_task", "_tell_sql_task", "_refuse_sql_task", "_needs_top_level", "_check_dependencies", "_revoke_sql_tasks",
     "_relay_queues", "_has_ready_job", "_note_receipts",
@@ -106,7 +109,7 @@ NOBODYS = {
     "_put_schedule",
     "_pause_schedules_of",
     "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_job_log_of", "_cancel", "_locate", "_archive",
-    "_promote", "_reclaim", "_promote_followers", "_limited_queues", "_own_advisory_locks", "_leader_key", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
+    "_promote", "_reclaim", "_promote_followers", "_limited_queues", "_own_sleep_locks", "_take_sleep_locks", "_leader_key", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
@@ -145,7 +148,7 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
     assert (
         may_execute(owner, "pgqueue_admin")
-        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | OBSERVING
+        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | CALLING | OBSERVING
     )
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
@@ -272,6 +275,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("keyed_outbox",),
         ("keyed_set",),
         ("limiting",),
+        ("row_order",),
         ("schedule_order",),
         ("stats",),
         ("step_order",),
@@ -412,6 +416,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.keyed_set", "INSERT"),
         ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
+        ("pgqueue.row_order", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),
         ("pgqueue.step_order", "INSERT"),
     ]

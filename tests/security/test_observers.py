@@ -36,7 +36,7 @@ def test_flowers_login_claims_neither_jobs_nor_tasks(alice, flower):
         assert refused(session, CLAIM, [worker_id, wish]).sqlstate == "42501"
     for call in (
         "_claim({0}, 'task', '{{celery}}', 10)", "_claim_awaited(1, 1, 1)", "_set_worker_queues({0}, '{{celery}}')",
-        "_fall_asleep('{{default}}')", "_lead_or_follow('{{task}}', '{{default}}', '{{false}}')", "_begin_any_job(1, 1)", "_purge('celery')", "_delete_queue('celery', false, false)",
+        "_lead_or_follow('{{task}}', '{{default}}', '{{false}}')", "_begin_any_job(1, 1)", "_purge('celery')", "_delete_queue('celery', false, false)",
     ):  # fmt: skip
         assert refused(session, f"select pgqueue.{call.format(worker_id)}").sqlstate in ("42501", "42883")
     assert refused(session, "select sql from pgqueue.message").sqlstate == "42501"

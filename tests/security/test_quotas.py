@@ -61,6 +61,21 @@ def test_a_role_over_its_quota_is_refused_at_each_door(alice, bob, owner, doors,
     bob.execute("select pgqueue.enqueue('select 1')")
 
 
+def test_what_the_row_triggers_of_a_statement_have_checked_is_checked_again_in_the_next_one(alice, owner, doors):
+    names = ["pgqueue.captured_settings", "pgqueue.captured_seal", "pgqueue.row_seal"]
+    with alice.transaction():
+        alice.execute("insert into noted values (1)")
+        kept = alice.execute("select n, current_setting(n) from unnest(%s::text[]) n", [names]).fetchall()
+    owner.execute("update pgqueue.role_key set over_quota = 'max_messages' where role = 'alice'::regrole")
+
+    for name, value in kept:
+        alice.execute("select set_config(%s, %s, false)", [name, value])
+    alice.execute("insert into pgqueue.row_order (statement) values ('select 1')")
+
+    assert all(value for _name, value in kept)
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+
+
 def test_a_role_is_accepted_again_when_it_has_less_or_may_have_more(alice, owner, worker, limit):
     alice.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1'::text, array[4]))")
     limit("max_messages", 4)

@@ -182,3 +182,20 @@ def test_no_role_retries_a_task_into_the_key_of_another(db, alice, bob, owner):
     assert publish(alice, "second", 0) == "first"
     worker.ack(claim)
     assert publish(alice, "second", 0) == "second"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "insert into pgqueue.outbox (cookie, kind, kept, queue, sql, settings) values (1, 'job', 'task', 'default', 'select 1', '{}')",
+        "insert into pgqueue.keyed_outbox (cookie, kind, kept, queue, sql, settings, priority, unique_key)"
+        " values (1, 'job', 'task', 'default', 'select 1', '{}', 0, 'k')",
+        "insert into pgqueue.keyed_outbox (cookie, kind, kept, queue, sql, settings, priority)"
+        " values (1, 'job', 'task', 'default', 'select 1', '{}', 0)",
+        "insert into pgqueue.keyed_set (kept, priority, queue, settings, seed, statements, unique_keys)"
+        " values ('task', 0, 'default', '{}', '\\x00', '{select 1}', '{k}')",
+    ],
+)
+def test_no_role_submits_a_job_whose_result_is_that_of_a_task(alice, owner, attack):
+    assert refused(alice, attack).sqlstate == "23514"
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0

@@ -206,3 +206,23 @@ def test_the_callback_of_a_batch_inherits_the_timeout(alice, owner, worker, time
 
     callbacks = owner.execute("select distinct timeout::text from pgqueue.message where label = 'b'").fetchall()
     assert callbacks == [(None if timeout == "0" else "01:00:00",)]
+
+
+def test_a_batch_whose_callback_cannot_be_enqueued_keeps_no_other_from_ending(alice, bob, owner):
+    broken, sound = (fetch_value(each, "select pgqueue.batch(on_end => 'select 1')") for each in (alice, bob))
+    # No role can make such a batch.
+    change = "update pgqueue.batch set settings = jsonb_build_object('pgqueue.worker_timeout', %s::text) where id = %s"
+    owner.execute(change, ["soon", broken])
+    owner.execute("insert into pgqueue.dependency_check (parent) values (%s), (%s)", [broken, sound])
+    said = []
+    owner.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    ended = "select array_agg(id order by id) from pgqueue.batch where ended_at is not null"
+
+    owner.execute("select pgqueue._check_dependencies(100)")
+    assert fetch_value(owner, ended) == [sound]
+    assert said == [f'batch {broken} cannot end: invalid input syntax for type interval: "soon"']
+
+    owner.execute(change, ["1 h", broken])
+    owner.execute("select pgqueue._check_dependencies(100)")
+    assert fetch_value(owner, ended) == sorted([broken, sound])
+    assert fetch_value(owner, "select count(*) from pgqueue.dependency_check") == 0

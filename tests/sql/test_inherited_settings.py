@@ -461,3 +461,39 @@ def test_a_role_that_may_not_log_in_is_told_which_setting_its_jobs_cannot_have(d
     superuser.execute(call)
     [claim] = worker.claim()
     assert "default_transaction_isolation" not in str(claim.job)
+
+
+def test_a_row_order_counts_only_with_what_its_own_role_has_captured(alice, bob, owner):
+    # What a row trigger writes for itself, and anybody may write who takes part.
+    order = "insert into pgqueue.row_order (statement, params) values ('select 1', '{1}')"
+    owner.execute(ITEMS)
+    owner.execute(DEFINER.format(body=f"{order}; insert into public.item values (1); {order}"))
+    alice.execute(
+        f"""do $$ begin
+             perform public.note();
+             {order};
+             perform set_config('pgqueue.row_seal', '', true);
+             {order};
+             perform set_config('pgqueue.captured_seal', null, true);
+             {order};
+           end $$"""
+    )
+    alice.execute(order)
+
+    assert alice.execute("insert into pgqueue.row_order (statement) values (null)").rowcount == 0
+    assert refused(alice, "insert into pgqueue.row_order (role, statement) values (1, 'select 1')").sqlstate == "42501"
+    assert owner.execute("select submitter::regrole::text, sql from pgqueue.message order by id").fetchall() == [
+        ("bob", "select $1"),
+        ("bob", "select 1"),
+    ]
+
+
+def test_a_row_trigger_works_without_the_password_of_the_loopback(bob, owner):
+    owner.execute(ITEMS)
+    owner.execute("drop user mapping for current_user server pgqueue_loopback")
+
+    bob.execute("insert into public.item values (1), (2)")
+
+    found = owner.execute("select params, cookie from pgqueue.message order by id").fetchall()
+    assert [params for params, _ in found] == [["1"], ["2"]]
+    assert len({cookie for _, cookie in found} - {None}) == 2

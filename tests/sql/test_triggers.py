@@ -38,6 +38,36 @@ def test_the_columns_of_each_row_are_the_parameters(alice, worker, item):
     assert params_of(worker) == [["1", "one"], ["2", None]]
 
 
+@pytest.mark.needs_superuser("sets session_replication_role, as a subscription does")
+def test_where_no_ordinary_trigger_fires_a_job_is_enqueued_or_an_error_raised(
+    db, owner, alice, superuser, worker, item
+):
+    make_trigger(alice, "'sql', 'select $1::int', 'id'")
+    alice.execute("alter table shop.item enable always trigger fire")
+    superuser.execute("alter role alice set session_replication_role = replica")
+    replica = db.connect("alice")
+
+    replica.execute("insert into shop.item (id) values (1), (2)")
+    plain = fetch_value(replica, "select (pgqueue.enqueue('select 3')).id")
+
+    assert plain is not None
+    assert params_of(worker) == [["1"], ["2"], None]
+    # These are carried out by INSTEAD OF triggers, which cannot be ENABLE ALWAYS.
+    for call in (
+        "pgqueue.enqueue('select 1', unique_key => 'k')",
+        "pgqueue.enqueue_many(array['select 1'], unique_keys => array['k'])",
+        "pgqueue.send_task('some.task', unique_key => 'k')",
+        "pgqueue.batch('b')",
+        "pgqueue.schedule('s', '* * * * *', 'select 1')",
+        "pgqueue.set_limit('default', max_running => 1)",
+        "pgqueue.configure('timeout', '1 s', queue => 'default')",
+        "pgqueue.discard_jobs('default')",
+        "pgqueue._declare_queue('q', true, false, false, null)",
+        "pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null, null)",
+    ):
+        assert refused(replica, f"select {call}").sqlstate == "55000", call
+
+
 def test_the_job_runs_with_them(alice, worker, item):
     alice.execute("create table shop.audit (id int, name text, tags text[], doc jsonb, at timestamptz)")
     make_trigger(alice, "'sql', 'insert into shop.audit values ($1, $2, $3, $4, $5)', 'id,name,tags,doc,at'")
@@ -155,20 +185,24 @@ def test_a_trigger_with_options_and_one_without_make_the_same_job(alice, owner, 
 
 
 @pytest.mark.needs_superuser("counts calls of functions")
-@pytest.mark.parametrize("arguments", ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["'sql', 'select 1'", "'sql', 'select 1', ''", "'sql', 'select $1', 'id, name'", "'sql', E'\\n select $1', 'name'"],
+)
 def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
     make_trigger(owner, arguments)
     owner.execute("select pgqueue.enroll(quote_ident(current_user)::regrole)")
 
     with owner.transaction():
         owner.execute("set local track_functions = 'all'")
-        owner.execute("insert into shop.item (id, name) values (1, 'one'), (2, null)")
+        owner.execute("insert into shop.item (id, name) select n, repeat('é', n * 100) from generate_series(1, 20) n")
         calls = [
             fetch_value(owner, "select pg_stat_get_xact_function_calls(%s::regproc)", [f"pgqueue.{name}"])
-            for name in ("_enqueue_row", "_capture_for_rows", "_enqueue_for_trigger")
+            for name in ("_put_row_job", "_capture_for_rows", "_enqueue_for_trigger", "_row_secret")
         ]
 
-    assert calls == [2, 1, None]
+    assert calls[:3] == [20, 1, None]
+    assert calls[3] in (None, 1), "a row reads the secret, which is a constant of the plan"
 
 
 def test_an_update_gives_the_new_values_and_a_delete_the_old_ones(alice, worker, item):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -239,6 +243,36 @@ def test_jobs_that_are_given_back_from_behind_a_long_one_are_divided_among_the_e
         size.adapt(16, 0.016)
 
     size.note_long()
+
+    assert (size.jobs, size.stock) == (1, 2)
+
+
+@pytest.mark.parametrize("meanwhile", [lambda size: size.note_long(), lambda size: size.adapt(1, 5.0)])
+def test_a_chunk_that_ends_meanwhile_takes_nothing_back_of_what_a_long_job_has_changed(
+    meanwhile: Callable[[BatchSize], None],
+) -> None:
+    is_reading, may_go_on = threading.Event(), threading.Event()
+
+    class PausedChunks(deque[tuple[int, float]]):
+        def __iter__(self) -> Iterator[tuple[int, float]]:
+            for each in super().__iter__():
+                is_reading.set()
+                may_go_on.wait(10)
+                yield each
+
+    size = BatchSize()
+    for _ in range(10):
+        size.adapt(16, 0.016)
+    size._last = PausedChunks(size._last, 8)
+    with ThreadPoolExecutor() as threads:
+        ended = threads.submit(size.adapt, 16, 0.016)
+        is_reading.wait(10)
+        long = threads.submit(meanwhile, size)
+        with contextlib.suppress(TimeoutError):
+            long.result(0.1)  # without a lock it would be done now
+        may_go_on.set()
+        ended.result()
+        long.result()
 
     assert (size.jobs, size.stock) == (1, 2)
 

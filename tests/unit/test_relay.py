@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from kombu import Connection
 
 from pgqueue.broker.job_consumer import ClaimedMessage
 from pgqueue.broker.relay.cargo import Cargo, Jobs, Tasks
+from pgqueue.broker.relay.held_queues import HeldQueues
 from pgqueue.broker.relay.kombu_target import KombuTarget
 from pgqueue.broker.relay.lane import Lane
 from pgqueue.broker.relay.opening import require_transport
@@ -375,6 +378,25 @@ def test_a_message_for_which_the_broker_closes_the_channel_is_a_dead_letter_and_
     assert bench.lane.room(10) == 10
 
 
+def test_each_hold_takes_twice_as_long_until_a_message_was_taken() -> None:
+    held, seconds = HeldQueues(), []
+    for _ in range(6):
+        at = held.end_at(0.0) if seconds else 0.0
+        seconds.append(held.hold("mail", at))
+        assert held.hold("mail", at) is None, "it is held already"
+
+    assert seconds == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert held.is_held("mail", 60.9)
+    assert not held.is_held("news", 60.9)
+    held.note_taken("mail", 60.9)  # of an answer that comes late
+    assert held.is_held("mail", 60.9)
+    assert held.has_ended(61.0)
+    held.note_taken("mail", 61.0)
+    assert held.hold("mail", 62.0) == 1.0
+    held.keep(["news"])
+    assert held.end_at(0.0) == math.inf
+
+
 def test_a_missing_exchange_holds_its_queue_and_no_other() -> None:
     bench = Bench()
     bench.target.breaks_at["task-1.1"] = TargetLost("no exchange 'x'", 404)
@@ -527,8 +549,8 @@ def outgoing(body: bytes = b"[]") -> Outgoing:
 
 
 def test_a_message_that_is_too_large_for_sqs_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(Unsendable, match="sqs takes 262144"):
-        KombuTarget("sqs://key:secret@").send(outgoing(b"x" * 200_000), Address("", "mail"))
+    with pytest.raises(Unsendable, match="sqs takes 1048576"):
+        KombuTarget("sqs://key:secret@").send(outgoing(b"x" * 600_000), Address("", "mail"))
 
 
 class RefusingChannel:
@@ -540,6 +562,20 @@ class RefusingChannel:
 
     def basic_publish(self, *_arguments: Any, **_options: Any) -> None:
         raise self._failure
+
+
+def test_a_message_that_is_too_large_for_a_queue_of_sqs_does_not_hold_it() -> None:
+    target = KombuTarget("sqs://key:secret@")
+    target._connection = SimpleNamespace(connection_errors=(OSError,))
+    refused = "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes."
+    target._channel = RefusingChannel(Exception(f"(InvalidParameterValue) when calling SendMessage: {refused}"))
+
+    with pytest.raises(Unsendable, match="shorter than 262144 bytes"):
+        target.send(outgoing(b"x" * 200_000), Address("", "mail"))
+
+    target._channel = RefusingChannel(Exception("(AccessDenied) when calling SendMessage: no"))
+    number = target.send(outgoing(), Address("", "mail"))
+    assert [(each.number, each.verdict) for each in target.collect()] == [(number, Verdict.REFUSED)]
 
 
 def test_a_refusal_of_sqs_holds_the_queue_and_an_endpoint_that_is_away_is_a_loss() -> None:

@@ -14,7 +14,7 @@ from amqp import spec
 from amqp.exceptions import FrameSyntaxError
 from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pgqueue.broker.relay.amqp_target import AmqpTarget
@@ -71,7 +71,6 @@ def by_amqp(frame_max: int, address: Address, sent: Outgoing) -> bytes:
     return b"".join(written)
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.binary(max_size=200),
     st.dictionaries(texts, values, max_size=6),

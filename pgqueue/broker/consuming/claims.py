@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import psycopg
 
 from ... import errors
+from .. import process_identity
 from . import plan_schedules
-from .acks import to_arrays
+from .acks import settle, to_arrays
 from .buffer import ClaimedMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ...db.async_query import QueryRoutine
     from ...db.database import Database
@@ -48,6 +49,9 @@ class Owner(Protocol):
 
     def lose(self) -> None:
         """Record that the server has given this worker up."""
+
+    def close(self) -> None:
+        """Unregister: all claims are free at once."""
 
     def tell_members(self) -> None:
         """Let the members handle the requests to this worker."""
@@ -204,6 +208,23 @@ class Claims:
         if self.needs_reconciling:
             self._owner.keep_claims()
             self.needs_reconciling = False
+
+    def give_back(self, unwanted: Sequence[ClaimedMessage]) -> None:
+        """Release messages that were not delivered.
+
+        Raises:
+            psycopg.OperationalError: the server could not be reached.
+        """
+        if unwanted:
+            try:
+                tags = [claimed.delivery_tag for claimed in unwanted]
+                settle(self._database, "release", tags, undelivered=True)
+            except psycopg.OperationalError:
+                self.needs_reconciling = True
+                if not process_identity.is_worker():
+                    # The worker session ends, and its claims with it. Celery's worker keeps the tasks that it runs.
+                    self._owner.close()
+                raise
 
     def count(self, items: int) -> None:
         """Count finished messages and jobs for the view `pgqueue.workers`."""

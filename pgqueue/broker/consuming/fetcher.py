@@ -7,6 +7,7 @@ loop goes on meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -17,12 +18,13 @@ import psycopg
 from ...db.async_query import AsyncQuery, run_now
 from ...db.waker import Waker
 from .. import process_identity
-from .acks import GATHER_SECONDS, Acks, settle
+from .acks import GATHER_SECONDS, Acks
 from .buffer import ClaimedMessage, Source
 from .capacity import Capacity, ChannelT, FetchRequest, to_demand
 from .read_ahead import AHEAD_SECONDS
 from .signals import Signals
-from .sleep_state import Outcome, Owed, SleepState
+from .sleep import Sleep
+from .sleep_state import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -37,12 +39,26 @@ _BUSY_SECONDS, _ROLES_SECONDS = 0.1, 0.05
 
 
 class _Poll(NamedTuple):
-    """A poll in flight: its request, and the consumers (kind, queue) it is for."""
+    """A poll in flight."""
 
     requests: dict[str, FetchRequest]
+    #: The consumers (kind, queue) that it is for.
     wanted: set[Consumer]
+    #: By kind, the roles of which it asks for no more jobs.
+    with_share: Mapping[str, frozenset[int]]
     #: Whether only a heartbeat was due.
     is_heartbeat: bool = False
+
+    def outcome(self, claimed: list[ClaimedMessage]) -> Outcome:
+        """Return the result of the poll."""
+        found = Counter(message.kind for message in claimed)
+        full = {kind for kind, request in self.requests.items() if request.is_met(found[kind])}
+        left_out = {kind: roles for kind, roles in self.with_share.items() if roles}
+        return Outcome(self.wanted, full, {message.queue for message in claimed}, left_out, self.is_heartbeat)
+
+
+#: A query in flight that is no poll claims nothing.
+_NO_POLL = _Poll({}, set(), {})
 
 
 class Fetcher(Generic[ChannelT]):
@@ -61,12 +77,10 @@ class Fetcher(Generic[ChannelT]):
         self._claims = worker_session.claims
         self._acks = Acks.of(worker_session.database)
         self._query: AsyncQuery[list[ClaimedMessage]] | None = None
-        self._poll = _Poll({}, set())
+        self._poll = _NO_POLL
         self._on_control = on_control
-        self._sleep = SleepState()
+        self._sleep = Sleep(self, worker_session.sleep_locks)
         self._signals = Signals()
-        #: The consumers that may be leaders and followers.
-        self._steady: set[Consumer] = set()
         self._found_at = self._polled_at = -math.inf
         self._claim_seconds = 0.0
         #: How long a poll waits after the one before, while the executors have enough jobs.
@@ -118,12 +132,12 @@ class Fetcher(Generic[ChannelT]):
     def enter_loop(self, loop: Watcher) -> None:
         """From now on an event loop drains the transport: never wait for an answer, and read ahead."""
         self._query = AsyncQuery(self.worker_session.database, loop)
-        self._capacity.reads_ahead = True
+        self._capacity.reads_ahead = self._sleep.takes_roles = True
 
     def leave_loop(self) -> None:
         """Go back to waiting for answers. The result of a query in flight is unknown, so reconcile the claims."""
         async_query, self._query = self._query, None
-        self._capacity.reads_ahead = False
+        self._capacity.reads_ahead = self._sleep.takes_roles = False
         if async_query is not None:
             if async_query.is_running:
                 self._claims.needs_reconciling = True
@@ -146,22 +160,18 @@ class Fetcher(Generic[ChannelT]):
             if self._capacity.has_next():
                 if process_identity.runs_tasks_inline():
                     # Until the task has ended no notification would be read.
-                    self._leave_sleep()
+                    self._sleep.leave()
                 return time.monotonic()
-            self._give_back(self._capacity.take_stale(time.monotonic()))
+            self._claims.give_back(self._capacity.take_stale(time.monotonic()))
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
-            shares = {kind: request.roles_with_share() for kind, request in requests.items()}
-            most = {kind: request.roles_with_most() for kind, request in requests.items()}
-            self._sleep.note_shares(most, time.monotonic())
-            self._steady = self._find_steady(wanted, shares)
-            self._settle_sleep(self._sleep.want(wanted, self._steady))
+            with_share = {kind: request.roles_with_share() for kind, request in requests.items()}
+            with_most = {kind: request.roles_with_most() for kind, request in requests.items()}
+            self._sleep.want(wanted, with_share, with_most, time.monotonic())
             now = time.monotonic()
-            if self._sleep.replace_at <= now:
-                self._be_replaced()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
-                self._begin(now, _Poll(requests, wanted))
+                self._begin(now, _Poll(requests, wanted, with_share))
             elif flush_at <= now:
                 self._flush()
             else:
@@ -185,7 +195,7 @@ class Fetcher(Generic[ChannelT]):
             claimed, channel = found
             if channel is not None:
                 return claimed, channel
-            self._give_back([claimed])
+            self._claims.give_back([claimed])
         return None
 
     def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
@@ -194,11 +204,11 @@ class Fetcher(Generic[ChannelT]):
 
     def stop(self, kind: str, queue: str) -> None:
         """Give back the buffer of a queue that no channel consumes any more, and stop sleeping for it."""
-        self._give_back(self._capacity.buffer.take(Source(kind, queue)))
-        left = {(kind, queue)} if self._capacity.consume([queue]) else {("task", queue), ("job", queue)}
-        self._step_down(left & (self._sleep.leading | self._sleep.following), successors=1)
-        if not self._capacity.consume([queue]):
-            self._unlock(self._sleep.locked & {queue})
+        self._claims.give_back(self._capacity.buffer.take(Source(kind, queue)))
+        if self._capacity.consume([queue]):
+            self._sleep.stop({(kind, queue)}, [])
+        else:
+            self._sleep.stop({("task", queue), ("job", queue)}, [queue])
 
     def take(self, kind: str, queue: str) -> ClaimedMessage | None:
         """Claim one message of a queue, regardless of the schedule.
@@ -218,9 +228,16 @@ class Fetcher(Generic[ChannelT]):
         return process_identity.begun_tags() if process_identity.is_worker() else self._capacity.delivered_tags()
 
     def abandon(self) -> None:
-        """Drop the worker session without sending anything to the server."""
+        """Leave the worker session after an error, without giving the claims back.
+
+        The worker session may live on. Then other workers get the roles: to connect again may take long, and this
+        thread reads no notification until then.
+        """
         self.leave_loop()
         self._capacity.buffer.clear()
+        if self.worker_session.is_alive:
+            with contextlib.suppress(psycopg.Error):
+                self._sleep.leave()
         self.worker_session.leave(self)
         self.waker.close()
 
@@ -230,8 +247,8 @@ class Fetcher(Generic[ChannelT]):
             if self.worker_session.is_alive:
                 if self._query is not None:
                     self._take(self._query.wait() or [])
-                self._give_back(list(self._capacity.buffer))
-                self._leave_sleep()
+                self._claims.give_back(list(self._capacity.buffer))
+                self._sleep.leave()
         finally:
             self.leave_loop()
             self._capacity.buffer.clear()
@@ -245,16 +262,9 @@ class Fetcher(Generic[ChannelT]):
             self._connection.poll()
 
     def _hear(self) -> None:
-        """Handle the signals. Not while a poll is in flight, whose answer may be older."""
-        received, now = self._signals.take(), time.monotonic()
-        for queues in received.notified:
-            self._sleep.notify(queues, now)
-        if received.is_called:
-            self._sleep.call(now)
-        if received.promoted:
-            self._sleep.promote(received.promoted, now)
-        if received.uncovered and (uncovered := self._sleep.heard(received.uncovered)):
-            self._lock(uncovered)
+        """Handle the signals."""
+        received = self._signals.take()
+        self._sleep.hear(received, time.monotonic())
         if received.is_told:
             self._on_control()
 
@@ -285,22 +295,19 @@ class Fetcher(Generic[ChannelT]):
         # The tick comes first, and claims too. This branch is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if self._claims.must_plan:
-            self._poll = _Poll({}, set())
+            self._poll = _NO_POLL
             self._ask(self._claims.plan())
         elif now >= self._claims.tick_at:
-            self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._hear_next_due))
+            self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._sleep.hear_next_due))
         elif poll.requests:
             self._ask(self._claims.ack_and_claim(self._acks, self._capacity.demand(poll.requests)))
         else:
             self._take([])
 
-    def _hear_next_due(self, seconds: float | None) -> None:
-        self._sleep.hear_next_due(time.monotonic(), seconds)
-
     def _flush(self) -> None:
         """Send the collected acks."""
         self._acks.flush_early()
-        self._poll = _Poll({}, set())
+        self._poll = _NO_POLL
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
     def _ask(self, routine: QueryRoutine[list[ClaimedMessage]]) -> None:
@@ -311,7 +318,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _take(self, claimed: list[ClaimedMessage]) -> None:
         """Take the result of the poll in flight."""
-        poll, self._poll = self._poll, _Poll({}, set())
+        poll, self._poll = self._poll, _NO_POLL
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
         if poll.wanted:
@@ -325,72 +332,4 @@ class Fetcher(Generic[ChannelT]):
             else:
                 has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
                 self._pause = _ROLES_SECONDS if has_many_roles else _BUSY_SECONDS
-            self._schedule_next(poll, claimed)
-            self._sleep.wait_for_limit(now, self._claims.limit_seconds)
-
-    def _schedule_next(self, poll: _Poll, claimed: list[ClaimedMessage]) -> None:
-        """Compute from the result of a poll when the next one is due."""
-        found = Counter(message.kind for message in claimed)
-        full = {kind for kind, request in poll.requests.items() if request.is_met(found[kind])}
-        left_out = {kind: roles for kind, request in poll.requests.items() if (roles := request.roles_with_share())}
-        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed}, left_out, poll.is_heartbeat)
-        to_lock = self._sleep.end_poll(outcome, time.monotonic())
-        if to_lock is not None:
-            self._lock(to_lock)
-
-    def _find_steady(self, wanted: set[Consumer], shares: Mapping[str, frozenset[int]]) -> set[Consumer]:
-        """Return the consumers that can take any message, and hear at once that there is one.
-
-        Outside of an event loop the program may do other things meanwhile.
-        """
-        if self._query is None:
-            return set()
-        now = time.monotonic()
-        return {c for c in wanted if not shares[c[0]] and self._sleep.relies_on_others(c, now)}
-
-    def _lock(self, consumers: set[Consumer]) -> None:
-        """Sleep as leaders, followers or listeners, and ask when the next delayed message is due."""
-        rest = self.worker_session.sleep_locks.take(self, consumers, consumers & self._steady)
-        self._sleep.take_locks(consumers, time.monotonic(), rest)
-
-    def _settle_sleep(self, owed: Owed) -> None:
-        self._sleep.owe_nothing()
-        self._step_down(owed.consumers, owed.successors)
-        self._unlock(owed.queues)
-
-    def _be_replaced(self) -> None:
-        """Let followers take the place of leaders that have messages."""
-        is_busy = bool(self.held_tags() or process_identity.running_tags())
-        if leaders := self._sleep.take_replaceable(is_busy=is_busy):
-            replaced = self.worker_session.sleep_locks.replace_leader(self, leaders)
-            self._sleep.be_replaced(replaced, time.monotonic())
-
-    def _step_down(self, consumers: set[Consumer], successors: int) -> None:
-        if consumers:
-            self.worker_session.sleep_locks.step_down(self, consumers, successors)
-            self._sleep.step_down(consumers)
-
-    def _unlock(self, queues: set[str]) -> None:
-        if queues:
-            self.worker_session.sleep_locks.give_back(self, queues)
-            self._sleep.give_back_locks(queues)
-
-    def _leave_sleep(self) -> None:
-        """Give back everything: this thread reads no notification for a while."""
-        self._settle_sleep(Owed(self._sleep.locked, self._sleep.leading | self._sleep.following, 1))
-
-    def _give_back(self, unwanted: list[ClaimedMessage]) -> None:
-        if unwanted:
-            try:
-                settle(
-                    self.worker_session.database,
-                    "release",
-                    [claimed.delivery_tag for claimed in unwanted],
-                    undelivered=True,
-                )
-            except psycopg.OperationalError:
-                self._claims.needs_reconciling = True
-                if not process_identity.is_worker():
-                    # The worker session ends, and its claims with it. Celery's worker keeps the tasks that it runs.
-                    self.worker_session.close()
-                raise
+            self._sleep.end_poll(poll.outcome(claimed), self._claims.limit_seconds)

@@ -23,8 +23,11 @@ _BATCH_SIZE = 100
 _HIGHEST = 9
 #: kombu's Redis serves low numbers first; pgqueue and RabbitMQ serve high ones first.
 _SERVES_LOW_FIRST = ("redis", "rediss", "sentinel")
-#: The most bytes that a message of a broker may have, as it is written there.
-_MOST_BYTES = {"sqs": 262_144, "azurestoragequeues": 65_536}
+#: The most bytes that a message of a broker may have, as it is written there. Of SQS it is the most that a queue can
+#: be set to (MaximumMessageSize); many are set to less.
+_MOST_BYTES = {"sqs": 1_048_576, "azurestoragequeues": 65_536}
+#: The words in which SQS refuses a message for its queue's own limit. It would refuse it each time.
+_TOO_LARGE = "Message must be shorter than"
 #: For the headers and the properties, and the words between them.
 _OVERHEAD_BYTES = 1024
 
@@ -100,9 +103,11 @@ class KombuTarget:
             raise self._lost(failure) from failure
         except (TypeError, ValueError) as failure:
             raise Unsendable(f"kombu cannot write it: {failure}") from failure
-        except Exception as failure:  # noqa: BLE001 - each driver has errors of its own, as when a broker is full
-            self._number += 1
+        except Exception as failure:  # each driver has errors of its own, as when a broker is full
             reason = scrub(str(failure) or type(failure).__name__, self._url)
+            if self._scheme == "sqs" and _TOO_LARGE in reason:
+                raise Unsendable(reason) from failure
+            self._number += 1
             self._answers.append(Answer(self._number, Verdict.REFUSED, reason))
             return self._number
         self._number += 1

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..envelope import MALFORMED
 from ..qos import QoS
+from .held_queues import HeldQueues
 from .outgoing import Unsendable
 from .target import TargetLost, Verdict
+from .target_connection import TargetConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RECONNECT_FROM, _RECONNECT_TO = 0.2, 10.0
-_HOLD_FROM, _HOLD_TO = 1.0, 30.0
 #: A confirm that does not come in this time is taken for lost, unless the broker has asked to wait.
 _CONFIRM_SECONDS = 60.0
 #: A target that answers each message by itself may be slow. After this time what was answered is acked, other targets
@@ -68,13 +67,6 @@ class _Flight(NamedTuple):
     sent_at: float
 
 
-class _Hold(NamedTuple):
-    """A queue of which nothing is claimed for a while, because the target does not take its messages."""
-
-    until: float
-    seconds: float
-
-
 class Lane:
     """One target, with the queues that go there: what a consuming channel is to the fetcher. For one thread.
 
@@ -101,15 +93,15 @@ class Lane:
         self._routes: Mapping[str, Route] = {}
         self._waiting: deque[Outgoing] = deque()
         self._flights: dict[int, _Flight] = {}
-        self._holds: dict[str, _Hold] = {}
-        self._is_connected = self._is_careful = False
-        self._connect_at, self._backoff = -math.inf, 0.0
+        self._held = HeldQueues()
+        self._connection = TargetConnection(target)
+        self._is_careful = False
 
     # For the fetcher
 
     def room(self, at_most: int) -> int:
         """Return how many messages may be claimed now."""
-        if not self._is_connected or self._is_careful or self.is_draining or self.target.is_blocked:
+        if not self._connection.is_open or self._is_careful or self.is_draining or self.target.is_blocked:
             return 0
         room = self.qos.can_consume_max_estimate()
         return at_most if room is None else min(room, at_most)
@@ -124,12 +116,12 @@ class Lane:
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection to the target."""
-        return self._is_connected
+        return self._connection.is_open
 
     def follow(self, routes: Mapping[str, Route], now: float) -> None:
         """Send on the messages of these queues from now on."""
         self._routes = routes
-        self._holds = {queue: hold for queue, hold in self._holds.items() if queue in routes}
+        self._held.keep(routes)
         self._choose_queues(now)
 
     def take(self, claimed: Sequence[ClaimedMessage]) -> None:
@@ -162,13 +154,15 @@ class Lane:
         Raises:
             psycopg.Error: the server could not be reached.
         """
-        self._end_holds(now)
+        if self._held.has_ended(now):
+            self._choose_queues(now)
         self._look(now)
         try:
-            if not self._is_connected:
-                if now < self._connect_at or (self.is_draining and self.is_idle):
+            if not self._connection.is_open:
+                if now < self._connection.open_at or (self.is_draining and self.is_idle):
                     return
-                self._connect()
+                self._connection.open()
+                self._on_room()
             self._settle(now)
             self._send(now)
             self._settle(now)
@@ -183,8 +177,8 @@ class Lane:
         """Return when to call `step` again, if no answer comes before (monotonic)."""
         if self._can_send:
             return now
-        due = min([self._cargo.due_at(), *(hold.until for hold in self._holds.values() if hold.until > now)])
-        return min(due, self._connect_at) if not self._is_connected else min(due, now + _LOOK_SECONDS)
+        due = min(self._cargo.due_at(), self._held.end_at(now))
+        return min(due, now + _LOOK_SECONDS if self._connection.is_open else self._connection.open_at)
 
     def give_back_waiting(self) -> None:
         """Give back the messages that were not sent.
@@ -207,7 +201,7 @@ class Lane:
 
     def take_last_answers(self) -> None:
         """Keep the acks of what was confirmed by now. Asks nothing of the database."""
-        if not self._is_connected:
+        if not self._connection.is_open:
             return
         with contextlib.suppress(TargetLost):
             for answer in self.target.collect():
@@ -226,19 +220,12 @@ class Lane:
 
     def close(self) -> None:
         """Close the connection to the target."""
-        self._is_connected = False
-        self.target.close()
-
-    def _connect(self) -> None:
-        self.target.connect()
-        self._is_connected, self._backoff = True, 0.0
-        logger.info("connected to %s", self.target.name)
-        self._on_room()
+        self._connection.close()
 
     @property
     def _can_send(self) -> bool:
         is_held_up = self.target.is_blocked or (self._is_careful and self._flights)
-        return self._is_connected and bool(self._waiting) and not is_held_up
+        return self._connection.is_open and bool(self._waiting) and not is_held_up
 
     def _send(self, now: float) -> None:
         until = time.monotonic() + _SEND_SECONDS
@@ -271,8 +258,7 @@ class Lane:
                 continue  # Its claim was lost meanwhile.
             message = flight.message
             if answer.verdict is Verdict.CONFIRMED:
-                if (hold := self._holds.get(message.queue)) is not None and hold.until <= now:
-                    del self._holds[message.queue]
+                self._held.note_taken(message.queue, now)
                 self._confirm(message, now)
                 continue
             why = answer.detail or "the broker cannot take it now"
@@ -309,15 +295,7 @@ class Lane:
         flights = [flight.message.as_duplicate() for flight in self._flights.values()]
         self._flights.clear()
         self._waiting.extendleft(reversed(flights))
-        if self._is_connected:
-            logger.warning("lost the connection to %s: %s", self.target.name, loss)
-        elif self._backoff == 0.0:
-            logger.warning("cannot connect to %s: %s", self.target.name, loss)
-        was_connected, self._is_connected = self._is_connected, False
-        self.target.close()
-        self._backoff = min(max(self._backoff * 2, _RECONNECT_FROM), _RECONNECT_TO)
-        self._connect_at = now + self._backoff
-        if was_connected and self._waiting:
+        if self._connection.lose(loss, now) and self._waiting:
             self._blame(loss, len(flights), now)
 
     def _blame(self, loss: TargetLost, sent: int, now: float) -> None:
@@ -325,7 +303,7 @@ class Lane:
         if not sent or loss.code not in (*_MESSAGE_CODES, *_ADDRESS_CODES):
             return
         first = self._waiting[0]
-        self._connect_at = now
+        self._connection.open_at = now
         if not self._is_careful and sent > 1:
             # One after the other from now on, until all that were on their way have an answer.
             self._is_careful = True
@@ -336,24 +314,18 @@ class Lane:
             self._refuse(first, f"the broker refused it: {loss}", now)
 
     def _hold(self, queue: str, reason: str, now: float) -> None:
-        """Claim nothing of a queue for a while, each time twice as long."""
-        before = self._holds.get(queue)
-        if before is not None and before.until > now:
+        """Claim nothing of a queue for a while."""
+        seconds = self._held.hold(queue, now)
+        if seconds is None:
             return
-        seconds = _HOLD_FROM if before is None else min(before.seconds * 2, _HOLD_TO)
-        self._holds[queue] = _Hold(now + seconds, seconds)
         logger.warning(
             "%s does not take the messages of queue %s: %s. They stay, and are tried again in %.0f s",
             self.target.name, queue, reason, seconds,
         )  # fmt: skip
         self._choose_queues(now)
 
-    def _end_holds(self, now: float) -> None:
-        if any(hold.until <= now for hold in self._holds.values()):
-            self._choose_queues(now)
-
     def _choose_queues(self, now: float) -> None:
-        queues = frozenset(q for q in self._routes if q not in self._holds or self._holds[q].until <= now)
+        queues = frozenset(queue for queue in self._routes if not self._held.is_held(queue, now))
         if queues != self.queues:
             self.queues = queues
             self._on_room()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...db.client_session import ClientSession
+from ...db.client_session import ANSWER_SECONDS, ClientSession
 from ...errors import PgQueueError
 from . import installation, queues, server
 from .finding import Finding, Level
@@ -14,7 +14,7 @@ Check = Callable[[ClientSession], Finding]
 
 def examine(dsn: str | None) -> Iterator[Finding]:
     """Run the checks one after the other; stop early if the remaining ones would make no sense."""
-    with ClientSession(dsn, application_name="pgqueue doctor") as session:
+    with ClientSession(dsn, application_name="pgqueue doctor", answer_seconds=ANSWER_SECONDS) as session:
         first: tuple[Check, ...] = (installation.check_server, installation.check_schema)
         for check in first:
             finding = _run(check, session)

@@ -15,25 +15,28 @@ _DEAD = ".dead"
 
 
 def check_waiting_jobs(session: ClientSession) -> Finding:
-    """Check that each queue with waiting jobs or tasks has a worker, and for SQL jobs one that runs these."""
+    """Check that each queue with waiting jobs or tasks has a worker that runs these."""
     alone = {
         row.queue: row.ready
         for row in session.fetch_rows(LIST_QUEUES)
         if row.ready and not row.consumers and not row.paused and not row.queue.endswith(_DEAD)
     }
-    with_tasks_only = {
-        queue: count
-        for queue, count in session.fetch("doctor_jobs_without_workers")
-        if queue not in alone and not queue.endswith(_DEAD)
-    }
+    without_jobs, without_tasks = (
+        {queue: count for queue, count in session.fetch(name) if queue not in alone and not queue.endswith(_DEAD)}
+        for name in ("doctor_jobs_without_workers", "doctor_tasks_without_workers")
+    )
     found = []
     if alone:
         found.append(f"no live worker takes from: {_list(alone)}")
-    if with_tasks_only:
-        found.append(f"no live worker runs the SQL jobs of: {_list(with_tasks_only)}")
+    if without_jobs:
+        found.append(f"no live worker runs the SQL jobs of: {_list(without_jobs)}")
+    if without_tasks:
+        found.append(f"no live worker runs the Celery tasks of: {_list(without_tasks)}")
     if found:
         hint = "Start one: pgqueue worker --queues QUEUE"
-        if with_tasks_only:
+        if without_tasks:
+            hint += ", without --no-tasks and with -A for the tasks of an application"
+        if without_jobs:
             hint += ", or, where a relay takes the tasks, give it the option --jobs"
         return Finding("waiting jobs", Level.WARN, "; ".join(found), hint)
     return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")

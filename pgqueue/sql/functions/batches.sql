@@ -4,7 +4,7 @@
 create or replace view pgqueue.batch_order as
   select null::oid as role, null::text as label, null::text as on_success, null::text as on_failure, null::text as on_end, null::jsonb as settings, null::bigint as id
   where false;
-alter view pgqueue.batch_order alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.batch_order alter column role set default pgqueue._caller();
 comment on view pgqueue.batch_order is 'Where roles insert the batch that they want: pgqueue._make_batch makes it. id: its number';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
 grant insert (label, on_success, on_failure, on_end, settings), select (id) on pgqueue.batch_order to pgqueue_user;

@@ -1,4 +1,4 @@
--- after: enrollment, settings
+-- after: caller, enrollment, settings
 -- Settings of queues and of the database that administrators and the queues' owners make.
 --
 -- A change is an INSERT into a view, whose default sees who runs (as in pgqueue.declaration).
@@ -65,7 +65,7 @@ comment on function pgqueue._check_setting(text, text, text) is 'Raises 22023 un
 create or replace view pgqueue.configuring as
   select null::oid as role, null::text as setting, null::text as value, null::text as queue
   where false;
-alter view pgqueue.configuring alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.configuring alter column role set default pgqueue._caller();
 comment on view pgqueue.configuring is 'Where pgqueue.configure inserts what a role wants to set: pgqueue._set_up does it';
 grant insert (setting, value, queue) on pgqueue.configuring to pgqueue_user, pgqueue_admin;
 

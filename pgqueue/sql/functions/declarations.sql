@@ -1,3 +1,4 @@
+-- after: caller
 -- Declarations of roles: AMQP exchanges, queues and bindings.
 --
 -- A declaration is an INSERT into the view pgqueue.declaration. A column's default contains the current role and cannot be given;
@@ -7,7 +8,7 @@
 create or replace view pgqueue.declaration as
   select null::oid as role, null::text as act, null::text as name, null::jsonb as attributes
   where false;
-alter view pgqueue.declaration alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.declaration alter column role set default pgqueue._caller();
 comment on view pgqueue.declaration is 'The view into which roles insert to declare, bind, unbind or delete: pgqueue._carry_out does it';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (act, name, attributes) on pgqueue.declaration to pgqueue_user;

@@ -31,7 +31,14 @@ begin
     -- The row of a job is locked before its end looks for rows of dependants. So the end of a job that no transaction has locked
     -- will see those that are committed now. A locked one is looked at again.
     if checked.is_batch then
-      continue when not pgqueue._end_batch_if_done(checked.parent);
+      begin
+        continue when not pgqueue._end_batch_if_done(checked.parent);
+      exception when others then
+        -- Its callbacks were checked when it was made. If one cannot be enqueued nevertheless, the batches of others end, and this one is tried
+        -- again.
+        raise warning 'batch % cannot end: %', checked.parent, sqlerrm;
+        continue;
+      end;
     elsif checked.is_left then
       null;
     elsif (pgqueue._ended_job(checked.parent)).state = 'succeeded' then

@@ -164,6 +164,7 @@ declare
   -- Of the first round. If these have less than their shares, there are more.
   most_roles int := least(greatest(max_count / pgqueue._share_of_room(max_count, max_count), 2), 50);
   last_role pg_catalog.oid;
+  begun_after pg_catalog.oid;
   after pg_catalog.oid;
   first_role pg_catalog.oid;
   roles pg_catalog.oid[];
@@ -202,10 +203,16 @@ begin
       return;
     end if;
   end if;
-  after := pgqueue._role_after(queue);
+  begun_after := pgqueue._role_after(queue);
+  after := begun_after;
   while max_count > 0 loop
     -- At least two roles: for a role that is alone nothing is recorded.
     roles := pgqueue._ready_roles(kind, queue, after, most_roles, bounds);
+    if first_role is not null then
+      -- Those that had their turn are left out by their order. The first one may be gone, so to look for it would not end.
+      roles := array(select r.role from unnest(roles) with ordinality r (role, n)
+                     where (r.role <= begun_after, r.role) > (after <= begun_after, after) order by r.n);
+    end if;
     is_last := cardinality(roles) < most_roles;
     if first_role is null then
       exit when roles = '{}';
@@ -217,9 +224,6 @@ begin
         return;
       end if;
       first_role := roles[1];
-    elsif first_role = any (roles) then
-      roles := roles[:array_position(roles, first_role) - 1];
-      is_last := true;
     end if;
     roles := roles[:max_count];
     exit when roles = '{}';

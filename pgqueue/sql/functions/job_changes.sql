@@ -6,7 +6,7 @@ create or replace view pgqueue.job_change as
   select null::oid as role, null::bigint as id, null::bigint as cookie, null::timestamptz as eta, null::int as priority, null::text as queue,
          null::text[] as params, null::interval as timeout, null::boolean as is_done
   where false;
-alter view pgqueue.job_change alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.job_change alter column role set default pgqueue._caller();
 comment on view pgqueue.job_change is 'Where roles insert what is to be changed of a job: pgqueue._carry_out_job_change does it. is_done: whether the job was still waiting';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
 grant insert (id, cookie, eta, priority, queue, params, timeout), select (is_done) on pgqueue.job_change to pgqueue_user, pgqueue_admin;

@@ -8,7 +8,7 @@ create or replace view pgqueue.job_order as
          null::text as sqlstate, null::text as error, null::timestamptz as since, null::timestamptz as until, null::int as max_count,
          null::boolean as is_dry_run, null::bigint as count, null::bigint as new_id, null::bigint as new_cookie
   where false;
-alter view pgqueue.job_order alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.job_order alter column role set default pgqueue._caller();
 comment on view pgqueue.job_order is 'Where roles insert what is to be done with jobs: pgqueue._carry_out_job_order does it. count: with how many; new_id and new_cookie: the job that runs another one again';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
 grant insert (act, id, cookie, queue, label, state, sqlstate, error, since, until, max_count, is_dry_run), select (count, new_id, new_cookie)

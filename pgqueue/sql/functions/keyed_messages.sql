@@ -12,7 +12,7 @@ create or replace view pgqueue.keyed_outbox as
          null::text as exchange, null::pgqueue.handle[] as after, null::text as on_parent_failure, null::bigint as batch, null::bigint as continues_id,
          null::bigint as continues_token, null::bigint as id, null::text as task_id, null::text as outcome
   where false;
-alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.keyed_outbox alter column submitter set default pgqueue._caller();
 comment on view pgqueue.keyed_outbox is
   'Where a role inserts its own messages that have a unique key, and tasks that depend on others: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable. A row without a key is put. continues_id and continues_token: the claim of the task that sends itself again';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
@@ -124,11 +124,12 @@ begin
   if k.kind <> 'task' or coalesce(pgqueue._text_in(k.payload, '{headers,retries}'), '0') = '0' then
     return k.submitter;
   end if;
-  -- A worker retries a task under its own role. It has the claim of the task until that has ended, and no other login has.
+  -- A worker retries a task under its own role. It has the claim of the task until that has ended, and no other login has. Workers,
+  -- administrators and superusers send tasks without being enrolled, so all roles are looked at: the key of the table begins with the role.
   return coalesce((
     select h.submitter
-    from pgqueue.role_key r
-    join pgqueue.unique_hold h on h.submitter = r.role and h.kind = k.kind and h.unique_key = k.unique_key
+    from pg_roles r
+    join pgqueue.unique_hold h on h.submitter = r.oid and h.kind = k.kind and h.unique_key = k.unique_key
     join pgqueue.message m on m.id = h.message_id
     join pgqueue.worker w on w.id = m.worker_id
     where h.task_id = k.task_id and m.state = 'claimed' and w.login = k.submitter), k.submitter);
@@ -144,6 +145,7 @@ create or replace function pgqueue._submit_keyed(k pgqueue.keyed_outbox)
 as $$
 declare
   owner constant oid := pgqueue._find_key_owner(k);
+  is_retry constant boolean := k.kind = 'task' and pgqueue._text_in(k.payload, '{headers,retries}') <> '0';
   held pgqueue.unique_hold;
   there pgqueue.message;
 begin
@@ -160,7 +162,7 @@ begin
     -- A task that sends itself again (a retry) goes on with its key.
     continue when held.message_id is null or there.id is null and (held.free_at > clock_timestamp()) is not true
       or k.task_id = held.task_id and (there.state <> 'claimed') is not true;
-    if k.kind = 'task' and k.task_id is distinct from held.task_id and pgqueue._text_in(k.payload, '{headers,retries}') <> '0' then
+    if is_retry and k.task_id is distinct from held.task_id then
       -- A task that has run once and sends itself again must not be lost, and is older than the one that has the key now.
       k.unique_key := null;
       k.id := pgqueue._put_message(k);
@@ -199,7 +201,9 @@ begin
   end if;
   update pgqueue.unique_hold h
   set message_id = k.id, cookie = k.cookie, task_id = k.task_id,
-      free_at = coalesce(clock_timestamp() + k.unique_for, case when k.outcome = 'replaced' then h.free_at end)
+      -- unique_for counts from the call that has sent the task.
+      free_at = case when is_retry and h.task_id = k.task_id then h.free_at
+                else coalesce(clock_timestamp() + k.unique_for, case when k.outcome = 'replaced' then h.free_at end) end
   where h.submitter = owner and h.kind = k.kind and h.unique_key = k.unique_key;
   return k;
 end
@@ -228,6 +232,10 @@ begin
     perform pgqueue._check_options('checked', options);
   end if;
   new.kept := coalesce(new.kept, 'none');
+  if new.kept = 'task' then
+    -- As pgqueue.inbox refuses it, which does not see here for whom the owner inserts.
+    raise exception 'message has not the shape that workers rely on' using errcode = '23514', hint = 'Hand in with pgqueue.enqueue or pgqueue.send_task.';
+  end if;
   if new.kind = 'task' then
     new.task_id := pgqueue._text_in(new.payload, '{headers,id}');
     new.priority := least(greatest(coalesce(new.priority, 0), 0), 9);

@@ -11,7 +11,7 @@ create or replace view pgqueue.keyed_set as
          null::boolean as waits, null::bytea as seed, null::text[] as statements, null::text[] as params, null::text[] as unique_keys, null::text[] as rows,
          null::bigint[] as ids, null::bigint[] as cookies, null::bigint[] as put_ids, null::bigint[] as put_cookies
   where false;
-alter view pgqueue.keyed_set alter column submitter set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.keyed_set alter column submitter set default pgqueue._caller();
 comment on view pgqueue.keyed_set is
   'Where a role inserts its own jobs of which some have unique keys, all as one row: pgqueue._put_keyed_set puts, drops or exchanges them. ids, cookies: for each job the one that has its key now, or its own; put_ids, put_cookies: those that are new';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
@@ -85,6 +85,10 @@ begin
   perform pgqueue._require_quota(new.submitter);
   perform pgqueue._check_key((select u.key from unnest(open_keys) u (key) order by octet_length(u.key) desc limit 1), new.unique_for, new.on_conflict);
   new.kept := coalesce(new.kept, 'none');
+  if new.kept = 'task' then
+    -- As pgqueue.inbox refuses it, which does not see here for whom the owner inserts.
+    raise exception 'message has not the shape that workers rely on' using errcode = '23514', hint = 'Hand in with pgqueue.enqueue or pgqueue.send_task.';
+  end if;
   if new.due_at <= clock_timestamp() then
     new.due_at := null;
   end if;

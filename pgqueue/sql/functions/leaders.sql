@@ -26,11 +26,7 @@ create or replace function pgqueue._lead_or_follow(kinds text[], queues text[], 
   set enable_seqscan = off
 as $$
 declare
-  leader int := pgqueue._lock_class('leader');
-  follower int := pgqueue._lock_class('follower');
-  mine int[];
-  behind int[];
-  kept int[];
+  held record;
   led int[];
   limited text[] := pgqueue._limited_queues(queues);
   heard text[] := '{}';
@@ -40,24 +36,20 @@ begin
   if not pgqueue._is_worker_login() then
     perform pgqueue._require_observable(queues);
   end if;
-  select coalesce(array_agg(l.objid) filter (where l.class = leader and l.mode = 'ExclusiveLock'), '{}'),
-         coalesce(array_agg(l.objid) filter (where l.class = follower and l.mode = 'ShareLock'), '{}'),
-         coalesce(array_agg(l.objid) filter (where l.class in (pgqueue._lock_class('sleeper'), pgqueue._lock_class('next_sleeper'))), '{}')
-  into mine, behind, kept
-  from pgqueue._own_advisory_locks() l;
+  select * into held from pgqueue._own_sleep_locks();
   for n in 1 .. coalesce(cardinality(queues), 0) loop
     key := pgqueue._leader_key(kinds[n], queues[n]);
     roles[n] := 'listener';
-    if key = any (mine) then
+    if key = any (held.leads) then
       roles[n] := 'leader';
     elsif steady[n] and queues[n] <> all (limited) then
       -- This lock comes before the attempt at the other. So a leader that leaves sees this session, or this session succeeds it.
-      if key <> all (behind) and pg_try_advisory_lock_shared(follower, key) then
-        behind := behind || key;
+      if key <> all (held.follows) and pg_try_advisory_lock_shared(pgqueue._lock_class('follower'), key) then
+        held.follows := held.follows || key;
       end if;
-      if key = any (behind) then
-        if pg_try_advisory_lock(leader, key) then
-          mine := mine || key;
+      if key = any (held.follows) then
+        if pg_try_advisory_lock(pgqueue._lock_class('leader'), key) then
+          held.leads := held.leads || key;
           roles[n] := 'leader';
         else
           roles[n] := 'follower';
@@ -67,20 +59,21 @@ begin
   end loop;
   if 'follower' = any (roles) then
     -- Any role can take an advisory lock; only a worker leads.
-    led := array(select l.objid from pgqueue._advisory_locks(leader) l join pgqueue.worker w on w.pid = l.pid and w.lost_at is null
-                     where l.mode = 'ExclusiveLock');
+    led := array(select l.objid from pgqueue._advisory_locks(pgqueue._lock_class('leader')) l
+                 join pgqueue.worker w on w.pid = l.pid and w.lost_at is null
+                 where l.mode = 'ExclusiveLock');
   end if;
   for n in 1 .. coalesce(cardinality(queues), 0) loop
     key := pgqueue._leader_key(kinds[n], queues[n]);
     if roles[n] = 'follower' and key <> all (led) then
       -- Perhaps the leader has left this instant.
-      roles[n] := case when pg_try_advisory_lock(leader, key) then 'leader' else 'listener' end;
+      roles[n] := case when pg_try_advisory_lock(pgqueue._lock_class('leader'), key) then 'leader' else 'listener' end;
     end if;
     if roles[n] <> 'follower' then
       heard := heard || queues[n];
-      if key = any (behind) then
-        perform pg_advisory_unlock_shared(follower, key);
-        behind := array_remove(behind, key);
+      if key = any (held.follows) then
+        perform pg_advisory_unlock_shared(pgqueue._lock_class('follower'), key);
+        held.follows := array_remove(held.follows, key);
         if roles[n] = 'listener' then
           -- This session may have been promoted meanwhile.
           perform pgqueue._promote_followers(kinds[n], queues[n], 1);
@@ -92,20 +85,16 @@ begin
   for queue in select distinct u.name from unnest(queues) u (name) loop
     if queue = any (heard) then
       execute format('listen %I', pgqueue._queue_channel(queue));
-    elsif hashtext(queue) <> all (kept) then
+    elsif hashtext(queue) <> all (held.sleeps || held.waits) then
       execute format('unlisten %I', pgqueue._queue_channel(queue));
     end if;
   end loop;
-  if heard = '{}' and queues <> '{}' then
-    asleep := true;
-    seconds_to_next_due := pgqueue._seconds_to_next_due();
-  else
-    select f.asleep, f.seconds_to_next_due into asleep, seconds_to_next_due from pgqueue._fall_asleep(heard) f;
-  end if;
+  asleep := pgqueue._take_sleep_locks(heard, held.sleeps, held.waits);
+  seconds_to_next_due := pgqueue._seconds_to_next_due();
 end
 $$;
 comment on function pgqueue._lead_or_follow(text[], text[], boolean[]) is
-  'Puts the session to sleep for these kinds of messages of these queues. roles: leader; listener, where it needs no leader and has no followers; both hold sleep locks as of pgqueue._fall_asleep, and the caller claims once more; follower: it sleeps until it is promoted. steady: whether it may be leader or follower';
+  'Puts the session to sleep for these kinds of messages of these queues. roles: leader; listener, where it needs no leader and has no followers; both hold sleep locks as of pgqueue._take_sleep_locks, and the caller claims once more; asleep = false: it could not take them; follower: it sleeps until it is promoted. steady: whether it may be leader or follower';
 grant execute on function pgqueue._lead_or_follow(text[], text[], boolean[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._promote_followers(kind text, queue text, max_count int)
@@ -114,20 +103,19 @@ create or replace function pgqueue._promote_followers(kind text, queue text, max
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  leader int := pgqueue._lock_class('leader');
-  follower int := pgqueue._lock_class('follower');
   key int := pgqueue._leader_key(kind, queue);
   promoted int;
 begin
-  if pg_try_advisory_xact_lock(follower, key) then
+  if pg_try_advisory_xact_lock(pgqueue._lock_class('follower'), key) then
     return 0;  -- There is no other follower.
   end if;
   -- One is promoted in turn; several at random, because they promote others at the same time.
   perform pg_notify('pgqueue.w.' || w.id, kind || ' ' || pgqueue._queue_channel(queue))
-  from pgqueue._advisory_locks(follower) l
+  from pgqueue._advisory_locks(pgqueue._lock_class('follower')) l
   join pgqueue.worker w on w.pid = l.pid and w.lost_at is null
   where l.objid = key and l.mode = 'ShareLock' and l.pid <> pg_backend_pid()
-    and not exists (select from pgqueue._advisory_locks(leader) o join pgqueue.worker h on h.pid = o.pid and h.lost_at is null
+    and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('leader')) o
+                    join pgqueue.worker h on h.pid = o.pid and h.lost_at is null
                     where o.objid = key and o.mode = 'ExclusiveLock')
   order by case when max_count > 1 then random() end, l.pid <= pg_backend_pid(), l.pid
   limit max_count;
@@ -144,9 +132,7 @@ create or replace function pgqueue._replace_leader(kinds text[], queues text[], 
   set enable_seqscan = off
 as $$
 declare
-  leader int := pgqueue._lock_class('leader');
-  follower int := pgqueue._lock_class('follower');
-  mine int[] := array(select l.objid from pgqueue._own_advisory_locks() l where l.class = leader and l.mode = 'ExclusiveLock');
+  mine int[] := (select l.leads from pgqueue._own_sleep_locks() l);
   limited text[] := pgqueue._limited_queues(queues);
   queue text;
   key int;
@@ -155,13 +141,14 @@ begin
     key := pgqueue._leader_key(kinds[n], queues[n]);
     replaced[n] := false;
     continue when key <> all (mine) or queues[n] = any (limited);
-    continue when pg_try_advisory_xact_lock(follower, key) or not pg_try_advisory_lock_shared(follower, key);
-    perform pg_advisory_unlock(leader, key);
+    continue when pg_try_advisory_xact_lock(pgqueue._lock_class('follower'), key)
+      or not pg_try_advisory_lock_shared(pgqueue._lock_class('follower'), key);
+    perform pg_advisory_unlock(pgqueue._lock_class('leader'), key);
     mine := array_remove(mine, key);
-    if pgqueue._promote_followers(kinds[n], queues[n], 1) = 0 and pg_try_advisory_lock(leader, key) then
+    if pgqueue._promote_followers(kinds[n], queues[n], 1) = 0 and pg_try_advisory_lock(pgqueue._lock_class('leader'), key) then
       -- The followers have woken up this instant.
       mine := mine || key;
-      perform pg_advisory_unlock_shared(follower, key);
+      perform pg_advisory_unlock_shared(pgqueue._lock_class('follower'), key);
     else
       replaced[n] := true;
     end if;
@@ -183,25 +170,19 @@ create or replace function pgqueue._step_down(kinds text[], queues text[], succe
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  leader int := pgqueue._lock_class('leader');
-  follower int := pgqueue._lock_class('follower');
-  mine int[];
-  behind int[];
+  held record;
   key int;
 begin
-  select array_agg(l.objid) filter (where l.class = leader and l.mode = 'ExclusiveLock'),
-         array_agg(l.objid) filter (where l.class = follower and l.mode = 'ShareLock')
-  into mine, behind
-  from pgqueue._own_advisory_locks() l;
+  select * into held from pgqueue._own_sleep_locks();
   for n in 1 .. coalesce(cardinality(queues), 0) loop
     key := pgqueue._leader_key(kinds[n], queues[n]);
-    if key = any (mine) then
-      perform pg_advisory_unlock(leader, key);
-      mine := array_remove(mine, key);
+    if key = any (held.leads) then
+      perform pg_advisory_unlock(pgqueue._lock_class('leader'), key);
+      held.leads := array_remove(held.leads, key);
     end if;
-    if key = any (behind) then
-      perform pg_advisory_unlock_shared(follower, key);
-      behind := array_remove(behind, key);
+    if key = any (held.follows) then
+      perform pg_advisory_unlock_shared(pgqueue._lock_class('follower'), key);
+      held.follows := array_remove(held.follows, key);
     end if;
     -- A follower may have been promoted already.
     perform pgqueue._promote_followers(kinds[n], queues[n], successors);

@@ -34,7 +34,7 @@ declare
   begun_after text := coalesce(case when is_again then starts[1] else memory -> place ->> 'after' end, '');
   after text := begun_after;
   full_count int := 0;
-  first_key pg_catalog.text;
+  has_begun boolean := false;
   is_last boolean := false;
   counts boolean := coalesce(rule.per_key, rule.rate) is not null;
   step int;
@@ -68,13 +68,17 @@ begin
     -- Some more, if some are expected to be full.
     step := max_count - cardinality(chosen) + case when starts = '{}' then 0 else 20 end;
     keys := pgqueue._keys_after(kind, queue, role, after, step);
-    is_last := cardinality(keys) < step;
-    if first_key = any (keys) then
-      keys := keys[:array_position(keys, first_key) - 1];
-      is_last := true;
+    if has_begun then
+      -- Those that had their turn are left out by their order: those after the start, the empty one, those up to the start. The first
+      -- one may be gone, so to look for it would not end.
+      keys := array(select k.key from unnest(keys) with ordinality k (key, n)
+                    where (case when k.key > begun_after collate "C" then 0 when k.key = '' then 1 else 2 end, k.key collate "C")
+                        > (case when after > begun_after collate "C" then 0 when after = '' then 1 else 2 end, after)
+                    order by k.n);
     end if;
+    is_last := cardinality(keys) < step;
     exit when keys = '{}';
-    first_key := coalesce(first_key, keys[1]);
+    has_begun := true;
     if not counts then
       chosen := chosen || keys[:max_count - cardinality(chosen)];
       after := chosen[cardinality(chosen)];

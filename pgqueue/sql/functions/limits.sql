@@ -1,4 +1,4 @@
--- after: limit_turns
+-- after: caller, limit_turns
 -- Limits of queues, which administrators and the queues' owners set: the rules, what is counted when a rule begins, and the view.
 --
 -- A change is an INSERT into a view, whose default sees who runs (as in pgqueue.configuring).
@@ -34,7 +34,7 @@ create or replace view pgqueue.limiting as
   select null::oid as role, null::text as queue, null::int as max_running, null::int as per_key, null::int as rate, null::interval as period, null::int as burst,
          null::boolean as had_limits
   where false;
-alter view pgqueue.limiting alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.limiting alter column role set default pgqueue._caller();
 comment on view pgqueue.limiting is 'Where pgqueue.set_limit inserts the limits that a role wants to set: pgqueue._set_limit does it, and returns them with what it has computed. had_limits: whether there were any';
 grant insert (queue, max_running, per_key, rate, period, burst), select (max_running, per_key, rate, period, burst, had_limits) on pgqueue.limiting to pgqueue_user, pgqueue_admin;
 

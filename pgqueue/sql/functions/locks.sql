@@ -18,26 +18,31 @@ create or replace function pgqueue._advisory_locks(class int)
   language sql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  select (case when l.objid::bigint > 2147483647 then l.objid::bigint - 4294967296 else l.objid::bigint end)::int, l.pid, l.mode
+  -- Both keys are integers. pg_locks shows their bits as oids, and this cast gives the integers back.
+  select l.objid::int, l.pid, l.mode
   from pg_locks l
-  where l.locktype = 'advisory' and l.classid::bigint = class and l.objsubid = 2 and l.granted
+  where l.locktype = 'advisory' and l.classid::int = class and l.objsubid = 2 and l.granted
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
 $$;
 comment on function pgqueue._advisory_locks(int) is 'The holders of pgqueue''s advisory locks of a class. Not bound to a snapshot';
 grant execute on function pgqueue._advisory_locks(int) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
-create or replace function pgqueue._own_advisory_locks()
-  returns table (class int, objid int, mode text)
+create or replace function pgqueue._own_sleep_locks(out sleeps int[], out waits int[], out leads int[], out follows int[])
   language sql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Reading pg_locks once for all classes: it takes long where there are thousands of sessions.
-  select l.classid::bigint::int, (case when l.objid::bigint > 2147483647 then l.objid::bigint - 4294967296 else l.objid::bigint end)::int, l.mode
-  from pg_locks l
-  where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.classid::bigint between 1886417201 and 1886417209 and l.objsubid = 2 and l.granted
-    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+  -- All classes are read at once: pg_locks takes long where there are thousands of sessions.
+  select coalesce(array_agg(l.key) filter (where l.class = pgqueue._lock_class('sleeper') and l.mode = 'ExclusiveLock'), '{}'),
+         coalesce(array_agg(l.key) filter (where l.class = pgqueue._lock_class('next_sleeper') and l.mode = 'ShareLock'), '{}'),
+         coalesce(array_agg(l.key) filter (where l.class = pgqueue._lock_class('leader') and l.mode = 'ExclusiveLock'), '{}'),
+         coalesce(array_agg(l.key) filter (where l.class = pgqueue._lock_class('follower') and l.mode = 'ShareLock'), '{}')
+  from (select l.classid::int as class, l.objid::int as key, l.mode
+        from pg_locks l
+        where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.objsubid = 2 and l.granted
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())) l
 $$;
-comment on function pgqueue._own_advisory_locks() is 'The advisory locks of pgqueue that this session holds. Not bound to a snapshot';
+comment on function pgqueue._own_sleep_locks() is
+  'The second keys of the locks by which this session sleeps. sleeps: the sleep locks; waits: the second locks, behind other sessions; leads, follows: those of its roles. Not bound to a snapshot';
 
 create or replace function pgqueue._random_bigint()
   returns bigint

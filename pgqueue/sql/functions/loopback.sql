@@ -171,7 +171,7 @@ as $$
 declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- The request follows as many spaces as pg_stat_activity shows characters, so that no other session can read it there.
-  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+  padded text := repeat(repeat(' ', 1024), (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
     || case when holds then 'begin; ' else '' end
     || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
               op, role, nonce, request, proof);
@@ -278,11 +278,11 @@ create or replace function pgqueue._call(op text, request jsonb, holds boolean d
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One statement for all of it: each further one, and each expression, is prepared again in each transaction.
+  -- One statement: each further one is prepared again in each transaction. The cookie of a new job is random, so it is the nonce too.
   return query
   select o.answer
   from (
-    select k.role, k.key, k.loopback, pgqueue._random_bigint() as nonce,
+    select k.role, k.key, k.loopback, coalesce(case when op in ('launch', 'launch_tracked') then (request ->> 'cookie')::bigint end, pgqueue._random_bigint()) as nonce,
            case when op = 'launch' and k.max_workers is not null then request || jsonb_build_object('max_workers', k.max_workers) else request end::text as text
     from pgqueue.own_key k
     where k.loopback in ('session', 'call') or pgqueue._refuse_loopback(k.loopback)

@@ -1,5 +1,6 @@
--- after: enrollment, quotas
--- The rules for rows of pgqueue.message. All inserts use the view pgqueue.inbox, those of roles use pgqueue.outbox.
+-- after: caller, enrollment, quotas
+-- The rules for rows of pgqueue.message. All inserts use the view pgqueue.inbox, those of roles use pgqueue.outbox. The exception is
+-- pgqueue._put_row_job, which checks the same of the jobs of row triggers.
 
 create or replace function pgqueue._rank(priority smallint, id bigint)
   returns bigint
@@ -151,7 +152,7 @@ create or replace view pgqueue.inbox as
     else pgqueue._is_acceptable(message) or pgqueue._refuse_message(message) end
   with check option;
 comment on view pgqueue.inbox is
-  'The form of a submitted message, on which workers rely. All inserts use this view; pgqueue._refuse_message refuses a message of another form';
+  'The form of a submitted message, on which workers rely. All inserts but that of pgqueue._put_row_job use this view; pgqueue._refuse_message refuses a message of another form';
 
 create or replace view pgqueue.outbox with (security_barrier) as
   select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,

@@ -1,3 +1,4 @@
+-- after: caller
 -- Publish: route messages, and put tasks into queues.
 --
 -- Publishing through an exchange is an INSERT into the view pgqueue.dispatch, whose trigger acts as the owner (see
@@ -7,7 +8,7 @@ create or replace view pgqueue.dispatch as
   select null::oid as submitter, null::text as exchange, null::text as routing_key, null::json as payload, null::int as priority,
          null::timestamptz as due_at, null::timestamptz as expires_at, null::int as reached, null::text as limit_key
   where false;
-alter view pgqueue.dispatch alter column submitter set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.dispatch alter column submitter set default pgqueue._caller();
 comment on view pgqueue.dispatch is
   'The view into which roles insert to publish through an exchange: pgqueue._dispatch routes it. reached: the number of queues';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.

@@ -188,13 +188,28 @@ begin atomic
   -- Only operators see in pgqueue.workers which queues a worker consumes. A standby does not see the locks of the primary.
   select exists (
     select from pgqueue.worker w
-    where (w.executors > 0 or w.relays_jobs) and _has_takers.queue = any (w.queues)
+    where (w.executors > 0 or w.relays_jobs) and 'job' = any (w.kinds) and _has_takers.queue = any (w.queues)
       and (pg_is_in_recovery()
            or exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)));
 end;
 comment on function pgqueue._has_takers(text) is
   'Whether a live worker runs jobs of a queue, or a relay passes them to workers. Any role that may submit jobs may ask, for a name that it knows';
 grant execute on function pgqueue._has_takers(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace function pgqueue._has_task_takers(queue text)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (
+    select from pgqueue.worker w
+    where 'task' = any (w.kinds) and _has_task_takers.queue = any (w.queues)
+      and (pg_is_in_recovery()
+           or exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)));
+end;
+comment on function pgqueue._has_task_takers(text) is
+  'Whether a live worker or relay takes the Celery tasks of a queue. Any role that may submit jobs may ask, for a name that it knows';
+grant execute on function pgqueue._has_task_takers(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._set_paused(queue text, paused boolean)
   returns boolean

@@ -10,7 +10,7 @@ create or replace view pgqueue.schedule_order as
          null::text as label, null::interval as jitter, null::timestamptz as starts_at, null::timestamptz as ends_at,
          null::text as overlap, null::text as catch_up, null::bigint as id, null::jsonb as sending, null::text as source, null::text as outcome
   where false;
-alter view pgqueue.schedule_order alter column role set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.schedule_order alter column role set default pgqueue._caller();
 comment on view pgqueue.schedule_order is 'Where roles insert what they want of their schedules: pgqueue._carry_out_schedule does it. id: of the schedule, or of the message that it has sent; NULL: nothing was to be done. outcome: of an import';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
 grant insert (act, of_role, name, expression, timezone, sql, params, settings, task, args, kwargs, queue, priority, timeout, max_attempts, backoff, label, jitter,

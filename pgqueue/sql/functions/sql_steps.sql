@@ -1,4 +1,4 @@
--- after: enqueue, job_options, enrollment
+-- after: caller, enqueue, job_options, enrollment
 -- The seal of an SQL step of a Celery canvas: which role wants the statement to run. The worker that forwards a step is another role.
 --
 -- A step travels inside messages, from one task to the next, and each is sent by the worker that ran the task before. So the role that
@@ -101,7 +101,7 @@ comment on function pgqueue._check_step(jsonb) is 'Raises an error for a step th
 create or replace view pgqueue.step_order as
   select null::oid as submitter, null::jsonb as settings, null::jsonb as step, null::jsonb as sealed
   where false;
-alter view pgqueue.step_order alter column submitter set default quote_ident(current_user)::regrole::oid;
+alter view pgqueue.step_order alter column submitter set default pgqueue._caller();
 comment on view pgqueue.step_order is
   'The view into which roles insert an SQL step of a Celery canvas to get it sealed: pgqueue._seal_step. settings: those that the job inherits';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.

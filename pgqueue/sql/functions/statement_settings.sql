@@ -40,6 +40,15 @@ comment on function pgqueue._keep_captured(text) is
   'Keeps captured values for the rest of the transaction, with a digest of the current role';
 grant execute on function pgqueue._keep_captured(text) to pgqueue_user;
 
+create or replace function pgqueue._captured_text(caller_search_path text, settings jsonb)
+  returns text
+  language sql stable
+begin atomic
+  select concat(pgqueue._fingerprint(caller_search_path), chr(30), pgqueue._inherited(settings), chr(30));
+end;
+comment on function pgqueue._captured_text(text, jsonb) is 'The text in which captured settings are kept for the rest of a statement';
+grant execute on function pgqueue._captured_text(text, jsonb) to pgqueue_user;
+
 create or replace function pgqueue._begin_statement(caller_search_path text, settings jsonb)
   returns void
   language plpgsql volatile
@@ -48,7 +57,7 @@ as $$
 begin
   -- Values of custom settings are in no fingerprint.
   if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
-    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), pgqueue._inherited(settings), chr(30)));
+    perform pgqueue._keep_captured(pgqueue._captured_text(caller_search_path, settings));
   end if;
 end
 $$;
@@ -65,7 +74,8 @@ begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   select s.settings into settings from pgqueue.own_statement s;
   if settings is null then
-    settings := pgqueue._settings();
+    select s.settings into settings from pgqueue.own_settings s;
+    settings := coalesce(settings, pgqueue._settings());
     perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
   elsif pgqueue._setting('worker_timeout', null) is not null then
     settings := settings operator(pg_catalog.||) pgqueue._ambient_settings();

@@ -2,15 +2,18 @@
 
 create or replace function pgqueue._is_plain(relation oid, columns text[])
   returns boolean
-  language sql stable
+  language plpgsql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select count(*) = cardinality(columns)
+begin
+  -- In plpgsql the plan is kept. Servers before 18 plan a function in SQL again for each statement of a client.
+  return (select count(*) = cardinality(columns)
   from unnest(columns) c
   join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
   where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
-    and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
+    and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype)));
+end
 $$;
 comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and have types whose text equals their text in JSON';
 grant execute on function pgqueue._is_plain(oid, text[]) to pgqueue_user;

@@ -10,6 +10,8 @@ declare
   params pg_catalog.text[];
   per_row pg_catalog.text;
   job pg_catalog.record;
+  name pg_catalog.text;
+  is_enqueued pg_catalog.bool := false;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits. No type of pgqueue's in the declarations either: a
   -- role that may not use the schema would see the whole function as the context of the error.
@@ -35,7 +37,22 @@ begin
   else
     fired := pg_catalog.to_jsonb(new);
   end if;
-  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired) then
+  if pgqueue._is_plain_trigger(tg_argv) and pg_catalog.current_setting('session_replication_role') operator(pg_catalog.<>) 'replica' then
+    -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of JSON.
+    foreach name in array pg_catalog.string_to_array(coalesce(tg_argv[2], ''), ',') loop
+      params := pg_catalog.array_append(params, fired operator(pg_catalog.->>) pg_catalog.btrim(name));
+    end loop;
+    for attempt in 1 .. 2 loop
+      -- The first row of a statement finds nothing that was captured.
+      if pgqueue._is_captured(pg_catalog.current_setting('pgqueue.captured_settings', true), pg_catalog.current_setting('search_path'),
+                              pgqueue._seen_columns(tg_relid, tg_argv)) then
+        insert into pgqueue.row_order (statement, params) values (tg_argv[1], params);
+        is_enqueued := found;
+      end if;
+      exit when is_enqueued or pgqueue._capture_for_rows(tg_relid, tg_argv) is not true;
+    end loop;
+  end if;
+  if not is_enqueued then
     params := pgqueue._row_params(tg_argv, fired, tg_relid);
     if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
       execute pgqueue._row_params_query(tg_argv) into params using old;
@@ -56,117 +73,6 @@ $$;
 comment on function pgqueue.enqueue_trigger() is
   'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are those of pgqueue.enqueue but keep_result, as name=value, and limit_key_column, unique_key_column, batch_column and after_column, whose value each row has';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
-
-create or replace function pgqueue._is_plain_trigger(argv text[])
-  returns boolean
-  language sql immutable
-begin atomic
-  select argv[0] = 'sql' and argv[3] is null and argv[1] <> '' and strpos(coalesce(argv[2], ''), '"') = 0;
-end;
-comment on function pgqueue._is_plain_trigger(text[]) is 'Whether the trigger enqueues a job without options, of columns with plain names';
-grant execute on function pgqueue._is_plain_trigger(text[]) to pgqueue_user;
-
-create or replace function pgqueue._seen_columns(relation oid, argv text[])
-  returns text
-  language sql stable
-begin atomic
-  select case when argv[2] <> '' then concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31)) else '' end;
-end;
-comment on function pgqueue._seen_columns(oid, text[]) is
-  'The text that records that the columns of a trigger were found to be plain. Empty: it has no columns';
-grant execute on function pgqueue._seen_columns(oid, text[]) to pgqueue_user;
-
-create or replace function pgqueue._has_seen(captured text, seen_columns text)
-  returns boolean
-  language sql immutable
-begin atomic
-  select strpos(split_part(captured, chr(30), -1), seen_columns) > 0;
-end;
-comment on function pgqueue._has_seen(text, text) is 'Whether captured text says that the columns of a trigger were found to be plain';
-grant execute on function pgqueue._has_seen(text, text) to pgqueue_user;
-
-create or replace function pgqueue._see_columns(relation oid, argv text[])
-  returns boolean
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if pgqueue._is_plain(relation, string_to_array(argv[2], ',')) then
-    perform pgqueue._keep_captured(current_setting('pgqueue.captured_settings', true) || pgqueue._seen_columns(relation, argv));
-    return true;
-  end if;
-  return false;
-end
-$$;
-comment on function pgqueue._see_columns(oid, text[]) is
-  'Checks the columns of a trigger, once in a statement. False: their text is not that of JSON';
-grant execute on function pgqueue._see_columns(oid, text[]) to pgqueue_user;
-
-create or replace function pgqueue._capture_for_rows(relation oid, argv text[])
-  returns boolean
-  language plpgsql volatile
-as $$
-begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
-  perform pgqueue._statement_settings();
-  return exists (select from pgqueue.own_statement)
-         and (pgqueue._has_seen(pg_catalog.current_setting('pgqueue.captured_settings', true), pgqueue._seen_columns(relation, argv))
-              or pgqueue._see_columns(relation, argv));
-end
-$$;
-comment on function pgqueue._capture_for_rows(oid, text[]) is
-  'Captures what the row triggers of this statement use, and checks the columns of this one. Not true: settings cannot be kept, or the text of a column is not that of JSON';
-grant execute on function pgqueue._capture_for_rows(oid, text[]) to pgqueue_user;
-
-create or replace function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb)
-  returns boolean
-  language plpgsql volatile
-as $$
-declare
-  statement pg_catalog.text := argv[1];
-  seen_columns pg_catalog.text;
-  session_id pg_catalog.int8;
-  timeout pg_catalog.interval;
-  name pg_catalog.text;
-  params pg_catalog.text[];
-  nobody_sleeps boolean;
-begin
-  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of JSON,
-  -- takes one statement. Other cases take the general path. No SET clause: it would hide the search_path.
-  if pgqueue._is_plain_trigger(argv) is not true then
-    return false;
-  end if;
-  -- An expression of plpgsql is prepared once in a transaction, and one in the INSERT for each row.
-  seen_columns := pgqueue._seen_columns(relation, argv);
-  session_id := pgqueue._session_id();
-  timeout := pgqueue._ambient_timeout();
-  foreach name in array pg_catalog.string_to_array(coalesce(argv[2], ''), ',') loop
-    params := pg_catalog.array_append(params, pg_catalog.jsonb_extract_path_text(row_json, pg_catalog.btrim(name)));
-  end loop;
-  for attempt in 1 .. 2 loop
-    -- This text is checked here, because a condition of the INSERT would cost more, and its seal there. The first row of a statement
-    -- finds nothing that was captured.
-    if pgqueue._has_seen(pg_catalog.current_setting('pgqueue.captured_settings', true), seen_columns) then
-      insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-      select s.cookie, session_id, 'job', 'default', statement, params, s.settings, timeout from pgqueue.own_statement s
-      returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
-      if nobody_sleeps is not null then
-        if not nobody_sleeps then
-          perform pgqueue._wake('default');
-        end if;
-        return true;
-      end if;
-    end if;
-    if pgqueue._capture_for_rows(relation, argv) is not true then
-      return false;
-    end if;
-  end loop;
-  return false;
-end
-$$;
-comment on function pgqueue._enqueue_row(text[], oid, jsonb) is
-  'Enqueues the job of a row trigger by the fast path. False: it needs the general one';
-grant execute on function pgqueue._enqueue_row(text[], oid, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._trigger_job(argv text[], settings jsonb)
   returns pgqueue.inbox

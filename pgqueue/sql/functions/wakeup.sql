@@ -100,47 +100,36 @@ as $$
 $$;
 comment on function pgqueue._seconds_to_next_due() is 'How long until a delayed message of any queue is due; NULL: there is none';
 
-create or replace function pgqueue._fall_asleep(queues text[], out asleep boolean, out seconds_to_next_due float8)
+create or replace function pgqueue._take_sleep_locks(queues text[], sleeps int[], waits int[])
+  returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  sleeper int := pgqueue._lock_class('sleeper');
-  next_sleeper int := pgqueue._lock_class('next_sleeper');
-  mine int[];
-  waiting int[];
   key int;
+  asleep boolean := true;
 begin
-  if not pgqueue._is_worker_login() then
-    perform pgqueue._require_observable(queues);
-  end if;
-  select coalesce(array_agg(l.objid) filter (where l.class = sleeper and l.mode = 'ExclusiveLock'), '{}'),
-         coalesce(array_agg(l.objid) filter (where l.class = next_sleeper and l.mode = 'ShareLock'), '{}')
-  into mine, waiting
-  from pgqueue._own_advisory_locks() l;
-  asleep := true;
   for key in select distinct hashtext(q) from unnest(queues) q loop
-    continue when key = any (mine);
+    continue when key = any (sleeps);
     -- One session can hold the sleep lock of a queue. It covers the other idle workers as well, because a notification wakes all
     -- of them. They share the second lock, so that the first, when it wakes up, knows that it must notify them. Taking the second
     -- lock before looking at the first leaves no moment in which it could miss them.
-    if key <> all (waiting) and not pg_try_advisory_lock_shared(next_sleeper, key) then
+    if key <> all (waits) and not pg_try_advisory_lock_shared(pgqueue._lock_class('next_sleeper'), key) then
       asleep := false;
-    elsif pg_try_advisory_lock(sleeper, key) then
-      perform pg_advisory_unlock_shared(next_sleeper, key);
-    elsif not exists (select from pgqueue._advisory_locks(sleeper) l where l.objid = key and l.mode = 'ExclusiveLock') then
+    elsif pg_try_advisory_lock(pgqueue._lock_class('sleeper'), key) then
+      perform pg_advisory_unlock_shared(pgqueue._lock_class('next_sleeper'), key);
+    elsif not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('sleeper')) l where l.objid = key and l.mode = 'ExclusiveLock') then
       asleep := false;
     end if;
   end loop;
   if not asleep then
-    perform pgqueue._wake_up(array(select q from unnest(queues) q where hashtext(q) <> all (mine)));
+    perform pgqueue._wake_up(array(select q from unnest(queues) q where hashtext(q) <> all (sleeps)));
   end if;
-  seconds_to_next_due := pgqueue._seconds_to_next_due();
+  return asleep;
 end
 $$;
-comment on function pgqueue._fall_asleep(text[]) is
-  'Takes the sleep locks of these queues for the session, or the second lock if another session has the first. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, poll again soon';
-grant execute on function pgqueue._fall_asleep(text[]) to pgqueue_worker, pgqueue_admin;
+comment on function pgqueue._take_sleep_locks(text[], int[], int[]) is
+  'Takes the sleep locks of these queues for the session, or the second lock if another session has the first. sleeps, waits: those that it holds, as of pgqueue._own_sleep_locks. The caller claims once more before it sleeps. False: publishers are about to commit, poll again soon';
 
 create or replace function pgqueue._wake_up(queues text[])
   returns void
@@ -148,21 +137,20 @@ create or replace function pgqueue._wake_up(queues text[])
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  sleeper int := pgqueue._lock_class('sleeper');
-  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  held record;
   queue text;
 begin
-  perform pg_advisory_unlock_shared(next_sleeper, l.objid)
-  from pgqueue._advisory_locks(next_sleeper) l
-  where l.pid = pg_backend_pid() and l.mode = 'ShareLock' and l.objid = any (array(select hashtext(q) from unnest(queues) q));
-  for queue in
-    select min(q) from unnest(queues) q
-    join pgqueue._advisory_locks(sleeper) l on l.objid = hashtext(q) and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock'
-    group by hashtext(q)
-  loop
-    perform pg_advisory_unlock(sleeper, hashtext(queue));
-    if not pg_try_advisory_xact_lock(next_sleeper, hashtext(queue)) then
-      perform pgqueue._hand_over(queue);
+  select * into held from pgqueue._own_sleep_locks();
+  -- Two queues may have the same key.
+  for queue in select min(q) from unnest(queues) q group by hashtext(q) loop
+    if hashtext(queue) = any (held.waits) then
+      perform pg_advisory_unlock_shared(pgqueue._lock_class('next_sleeper'), hashtext(queue));
+    end if;
+    if hashtext(queue) = any (held.sleeps) then
+      perform pg_advisory_unlock(pgqueue._lock_class('sleeper'), hashtext(queue));
+      if not pg_try_advisory_xact_lock(pgqueue._lock_class('next_sleeper'), hashtext(queue)) then
+        perform pgqueue._hand_over(queue);
+      end if;
     end if;
   end loop;
 end

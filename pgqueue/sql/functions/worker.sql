@@ -99,6 +99,20 @@ comment on function pgqueue._set_worker_executors(int, int) is
   'Records how many jobs a worker can run at the same time, which changes when its pool is scaled';
 grant execute on function pgqueue._set_worker_executors(int, int) to pgqueue_worker, pgqueue_admin;
 
+create or replace function pgqueue._set_worker_kinds(worker_id int, kinds pgqueue.message_kind[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._require_own_worker(worker_id);
+  update pgqueue.worker w set kinds = _set_worker_kinds.kinds where w.id = worker_id;
+end
+$$;
+comment on function pgqueue._set_worker_kinds(int, pgqueue.message_kind[]) is
+  'Records that a worker claims messages of these kinds only';
+grant execute on function pgqueue._set_worker_kinds(int, pgqueue.message_kind[]) to pgqueue_worker;
+
 create or replace function pgqueue._set_worker_targets(worker_id int, targets text[], has_jobs boolean)
   returns void
   language plpgsql volatile security definer

@@ -47,6 +47,14 @@ group by j.queue
 having not pgqueue._has_takers(j.queue)
 order by j.queue
 
+-- name: doctor_tasks_without_workers
+-- A worker with --no-tasks consumes a queue and leaves the tasks in it.
+select q.queue, t.count
+from pgqueue.queues q
+cross join lateral (select count(*) from pgqueue.tasks t where t.queue = q.queue and t.state in ('PENDING', 'RETRY')) t (count)
+where q.ready > 0 and not q.paused and not pgqueue._has_task_takers(q.queue) and t.count > 0
+order by q.queue
+
 -- name: doctor_waiting_roles
 select submitter::text, count(*), min(error)
 from pgqueue.jobs

@@ -9,6 +9,9 @@ select pgqueue._unregister_worker(%(worker_id)s, %(begun)s::bigint[]);
 -- name: set_worker_executors
 select pgqueue._set_worker_executors(%(worker_id)s, %(executors)s);
 
+-- name: set_worker_kinds
+select pgqueue._set_worker_kinds(%(worker_id)s, %(kinds)s::text[]::pgqueue.message_kind[]);
+
 -- name: set_worker_queues
 select pgqueue._set_worker_queues(%(worker_id)s, %(queues)s::text[]);
 
