@@ -50,6 +50,12 @@ def noop() -> None:
     struct.pack_into("qd", slot.memory, slot.offset, next(slot.counts), time.time())
 
 
+@app.task
+def nap(seconds: float) -> None:
+    """Only wait."""
+    time.sleep(seconds)
+
+
 def read_counts(file: Path) -> tuple[int, float]:
     """Return how many tasks have run, and when the last of them did."""
     slots = list(struct.iter_unpack("qd", file.read_bytes()))

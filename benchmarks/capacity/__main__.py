@@ -22,7 +22,8 @@ from rich.console import Console
 from benchmarks.capacity import checking, idling, tables
 from benchmarks.capacity.claim_costs import claim_costs
 from benchmarks.capacity.disk import disk_bandwidth, flush_seconds
-from benchmarks.capacity.runs import run_kinds
+from benchmarks.capacity.runs import run_all_kinds
+from benchmarks.capacity.standing import standing_costs
 from benchmarks.capacity.ways_in import ways_in
 from benchmarks.generated import write_into
 from benchmarks.setting import DISK, setting
@@ -70,7 +71,9 @@ def measure(options: Any, measured: dict[str, Any], tell: Callable[[str], object
             if "costs" in parts:
                 measured["claims"] = asdict(claim_costs(place))
                 tell("claims are measured")
-                measured["running"] = as_dicts(run_kinds(place))
+                measured["standing"] = asdict(standing_costs(place))
+                tell("what a worker takes all the time is measured")
+                measured["running"] = as_dicts(run_all_kinds(place))
                 tell("running is measured")
                 measured["handing_in"] = as_dicts(ways_in(place))
                 tell("handing in is measured")

@@ -20,9 +20,9 @@ from benchmarks.capacity.model import (
 )
 from benchmarks.capacity.simulation import simulate, steps_of
 from benchmarks.capacity.workloads import (
-    EXECUTORS,
     JOB,
-    QUEUES,
+    JOB_WORKER,
+    SLOW_FLUSH_MS,
     TASK,
     WAITING,
     Kind,
@@ -34,9 +34,6 @@ from benchmarks.capacity.workloads import (
 from benchmarks.setting import NOTHING_LEFT, Setting, setting
 from tests.harness.database import Database
 from tests.harness.worker import Worker
-
-#: The disk of the runs that are bound by commits takes so much longer.
-SLOW_FLUSH_MS = 5.0
 
 
 @dataclass
@@ -88,7 +85,7 @@ def run_all(
 def amount(place: Setting, kind: Kind, workers: int) -> int:
     """Return how many jobs take some seconds."""
     if kind is WAITING:
-        return place.count(min(600 * workers, 4_000))
+        return place.count(min(600 * workers, 8_000))
     if place.flush_ms:
         return place.count(min(2_000 * workers, 10_000))
     return place.count(4_000 if kind.is_task else 12_000)
@@ -101,9 +98,8 @@ def jobs(place: Setting, counts: tuple[int, ...], kinds: Iterable[Kind], tell: C
         db.execute(COUNT_CALLS.format(db.name))
         workers: list[Worker] = []
         for count, more in steps_of(counts):
-            options = ("--concurrency=1", f"--executors={EXECUTORS}", "--no-tasks", f"--queues={QUEUES}")
             new = [
-                Worker(db, Path(folder) / f"{n}.log", name=f"w{n}", arguments=options, preloaded=True)
+                Worker(db, Path(folder) / f"{n}.log", name=f"w{n}", arguments=JOB_WORKER, preloaded=True)
                 for n in range(count - more, count)
             ]
             for worker in new:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from benchmarks.capacity.simulated_worker import Costs
 from benchmarks.capacity.simulation import Site
-from benchmarks.capacity.workloads import EXECUTORS, GROUP_COMMIT, JOB, KINDS, WAITING, Kind
+from benchmarks.capacity.workloads import (
+    BRIEFLY_WAITING,
+    BRIEFLY_WAITING_TASK,
+    EXECUTORS,
+    JOB,
+    KINDS,
+    PREFETCH,
+    SLOW_JOB,
+    TASK,
+    WAITING,
+    WAITING_TASK,
+    Kind,
+)
 
-#: Of a worker that runs tasks: Celery's main process passes tasks on while its child runs one.
-TASKS_AT_ONCE = 2
 _NAPTIME = 3.0
-#: A job keeps at least this share of what was measured for it, however dear claims and calls were.
-_LEAST = 0.2
 
 
 def kind_named(name: str) -> Kind:
@@ -28,7 +38,7 @@ def kind_named(name: str) -> Kind:
 
 def executors_of(kind: Kind) -> int:
     """Return how many a worker of the measurement runs at once."""
-    return TASKS_AT_ONCE if kind.is_task else EXECUTORS
+    return 1 if kind.is_task else EXECUTORS
 
 
 def site_of(measured: dict[str, Any], *, busy_cores: float = 0.0, flush: float | None = None) -> Site:
@@ -43,51 +53,99 @@ def site_of(measured: dict[str, Any], *, busy_cores: float = 0.0, flush: float |
     )
 
 
+@dataclass(frozen=True)
+class _Cpu:
+    """Seconds of CPU of the server, of a worker's main process and of its child."""
+
+    server: float = 0.0
+    worker: float = 0.0
+    child: float = 0.0
+
+    def __sub__(self, other: _Cpu) -> _Cpu:
+        """Return the difference, at least nothing."""
+        pairs = ((self.server, other.server), (self.worker, other.worker), (self.child, other.child))
+        return _Cpu(*(max(0.0, mine - others) for mine, others in pairs))
+
+    def __mul__(self, factor: float) -> _Cpu:
+        """Return a part or a multiple."""
+        return _Cpu(self.server * factor, self.worker * factor, self.child * factor)
+
+
 def costs_of(measured: dict[str, Any], kind: Kind) -> Costs:
     """Return what one of a kind costs."""
-    found = measured["running"][kind.name]
-    if kind.is_task:
-        # A claim takes the acks of tasks with it. So its cost is spread over them here, and they share its commit.
-        together = min(GROUP_COMMIT, max(1, round(1 / found["flushes"]))) if found["flushes"] else 1
-        return Costs(
-            server=found["server_us"] / 1e6,
-            worker=found["worker_us"] / 1e6,
-            child=found["child_us"] / 1e6,
-            group=together,
-            chunk=together,
-            wal_bytes=found["wal_bytes"],
-        )
-    claim, each, server_call, worker_call = shared_costs(measured)
-    # A job that waits is an ordinary one otherwise.
-    base = measured["running"][JOB.name] if kind.waits else found
-    server = base["server_us"] / 1e6 - claim * base["claims"] - each - server_call * base["calls"]
-    worker = base["worker_us"] / 1e6 - worker_call * base["calls"]
+    return _costs_of_tasks(measured, kind) if kind.is_task else _costs_of_jobs(measured, kind)
+
+
+def _costs_of_jobs(measured: dict[str, Any], kind: Kind) -> Costs:
+    # What a claim of jobs costs was measured in a session by itself.
+    claims, standing = measured["claims"], measured["standing"]
+    claim_each = max(0.0, (claims["hundred_us"] - claims["one_us"]) / 99) / 1e6
+    claim = _Cpu(max(0.0, claims["one_us"] / 1e6 - claim_each))
+    call = _shared(measured, WAITING, BRIEFLY_WAITING, "calls", {"claims": claim})
+    shared = {"claims": claim, "calls": call}
+    own = _own(measured, kind, shared)
+    # Jobs that wait were measured after a pause.
+    cold = _Cpu() if kind.waits else _own(measured, SLOW_JOB, shared) - _own(measured, JOB, shared)
     return Costs(
-        server=max(server, _LEAST * base["server_us"] / 1e6),
-        worker=max(worker, _LEAST * base["worker_us"] / 1e6),
-        server_call=server_call,
-        worker_call=worker_call,
-        claim=claim,
-        claim_each=each,
+        server=max(0.0, own.server - claim_each),
+        worker=own.worker,
+        server_call=call.server,
+        worker_call=call.worker,
+        claim=claim.server,
+        claim_each=claim_each,
+        server_cold=cold.server,
+        pauses=_pauses(measured, JOB, SLOW_JOB, EXECUTORS),
+        server_standing=max(0.0, standing["server"] - standing["idle_server"]),
+        worker_standing=standing["worker"],
         waits=kind.waits,
         group=kind.group,
-        wal_bytes=found["wal_bytes"],
+        wal_bytes=measured["running"][kind.name]["wal_bytes"],
     )
 
 
-def shared_costs(measured: dict[str, Any]) -> tuple[float, float, float, float]:
-    """Return the server's CPU for a claim and for each message in it, and that of server and worker for a call that runs jobs.
+def _costs_of_tasks(measured: dict[str, Any], kind: Kind) -> Costs:
+    # Acks go with the claims, so a claim has its share of both.
+    claim = _shared(measured, WAITING_TASK, BRIEFLY_WAITING_TASK, "claims", {})
+    shared = {"claims": claim}
+    own = _own(measured, kind, shared)
+    cold = _own(measured, BRIEFLY_WAITING_TASK, shared) - _own(measured, TASK, shared)
+    return Costs(
+        server=own.server,
+        worker=own.worker,
+        child=own.child,
+        claim=claim.server,
+        worker_claim=claim.worker,
+        worker_cold=cold.worker,
+        child_cold=cold.child,
+        pauses=_pauses(measured, TASK, BRIEFLY_WAITING_TASK, 1),
+        worker_standing=measured["standing"]["idle_worker"],
+        wal_bytes=measured["running"][kind.name]["wal_bytes"],
+        prefetch=PREFETCH,
+    )
 
-    Short jobs share a call by the dozen, and jobs that wait have nearly one for each. The difference is the cost of a call.
-    """
-    claims, many, few = measured["claims"], measured["running"][JOB.name], measured["running"][WAITING.name]
-    each = max(0.0, (claims["hundred_us"] - claims["one_us"]) / 99) / 1e6
-    claim = max(0.0, claims["one_us"] / 1e6 - each)
-    calls = max(1e-3, few["calls"] - many["calls"])
-    of_claims = claim * (few["claims"] - many["claims"])
-    server = (few["server_us"] - many["server_us"]) / 1e6 - of_claims
-    worker = (few["worker_us"] - many["worker_us"]) / 1e6
-    return claim, each, max(0.0, server / calls), max(0.0, worker / calls)
+
+def _own(measured: dict[str, Any], kind: Kind, shared: Mapping[str, _Cpu]) -> _Cpu:
+    """Return what one costs by itself: without what its worker takes all the time, and its part of claims and calls."""
+    found, standing = measured["running"][kind.name], measured["standing"]
+    server, worker = ("idle_server", "idle_worker") if kind.is_task else ("server", "worker")
+    own = _Cpu(found["server_us"], found["worker_us"], found["child_us"]) * 1e-6
+    own -= _Cpu(standing[server], standing[worker]) * (1 / float(found["rate"]))
+    for name, cost in shared.items():
+        own -= cost * float(found[name])
+    return own
+
+
+def _shared(measured: dict[str, Any], many: Kind, few: Kind, name: str, others: Mapping[str, _Cpu]) -> _Cpu:
+    """Return what a claim or a call costs, from two kinds that differ in how many each of them has."""
+    more = float(measured["running"][many.name][name] - measured["running"][few.name][name])
+    difference = _own(measured, many, others) - _own(measured, few, others)
+    return _Cpu(difference.server, difference.worker) * (1 / max(1e-3, more))
+
+
+def _pauses(measured: dict[str, Any], warm: Kind, cold: Kind, at_once: int) -> tuple[float, float]:
+    """Return from one job or task of an executor to its next, in the two measurements between which a line is drawn."""
+    running = measured["running"]
+    return at_once / running[warm.name]["rate"], at_once / running[cold.name]["rate"]
 
 
 def heartbeat_cores(measured: dict[str, Any], workers: int) -> float:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.capacity.instruments import COUNT_CALLS, SETTLE_SECONDS, Meter, Sampler
-from benchmarks.capacity.workloads import EXECUTORS, KINDS, QUEUES, Kind, celery_worker, preload
-from benchmarks.setting import NOTHING_LEFT, Setting
+from benchmarks.capacity.workloads import JOB_WORKER, KINDS, SLOW_FLUSH_MS, SLOW_JOB, Kind, celery_worker, preload
+from benchmarks.setting import NOTHING_LEFT, Setting, setting
 from tests.harness.database import Database
 
 
@@ -39,10 +39,16 @@ class Running:
     waits: dict[str, float]
 
 
-def run_kinds(setting: Setting, kinds: tuple[Kind, ...] = KINDS) -> dict[str, Running]:
+def run_all_kinds(place: Setting) -> dict[str, Running]:
+    """Let one worker run jobs of each kind, and some on a slower disk, so that each job comes after a pause."""
+    with setting(repeat=place.repeat, scale=place.scale, flush_ms=SLOW_FLUSH_MS) as slower:
+        return run_kinds(place) | run_kinds(slower, (SLOW_JOB,))
+
+
+def run_kinds(place: Setting, kinds: tuple[Kind, ...] = KINDS) -> dict[str, Running]:
     """Let one worker run jobs of each kind."""
     found = {}
-    with setting.database() as db, tempfile.TemporaryDirectory() as folder:
+    with place.database() as db, tempfile.TemporaryDirectory() as folder:
         db.execute(COUNT_CALLS.format(db.name))
         for kind in kinds:
             meter = Meter(db)
@@ -51,10 +57,9 @@ def run_kinds(setting: Setting, kinds: tuple[Kind, ...] = KINDS) -> dict[str, Ru
                 if kind.is_task:
                     pid = stack.enter_context(celery_worker(db, Path(folder), 1, is_stored=kind.keeps_result))[0]
                 else:
-                    options = ("--concurrency=1", f"--executors={EXECUTORS}", "--no-tasks", f"--queues={QUEUES}")
-                    pid = stack.enter_context(setting.worker(db, *options)).pid
+                    pid = stack.enter_context(place.worker(db, *JOB_WORKER)).pid
                 # At first it opens sessions and makes plans.
-                warm_up, count = max(50, setting.count(kind.count) // 10), setting.count(kind.count)
+                warm_up, count = max(50, place.count(kind.count) // 10), place.count(kind.count)
                 run_kind(db, kind, pid, warm_up)
                 running = run_kind(db, kind, pid, count)
             # The sessions have ended, and so have told what they did.

@@ -16,6 +16,8 @@ from pgqueue.worker.batch_size import BatchSize
 
 #: The worker's own rules: pgqueue/worker/dispatch.py and pgqueue/broker/consuming/fetcher.py. One role has all jobs.
 MOST_IN_CHUNK, LEAST_SHARE, MOST_CLAIMED, PAUSE_SECONDS = 100, 10, 500, 0.1
+#: How often a worker looks after its jobs: pgqueue/worker/batch_monitor.py.
+LOOK_SECONDS = 0.1
 #: A group begins no further job after so long (pgqueue/sql/functions/group_runner.sql).
 GROUP_SECONDS = 0.02
 
@@ -29,25 +31,53 @@ class Costs:
         server_call: CPU of the server for each call that runs some of them.
         worker: CPU of the worker's main process for each.
         worker_call: CPU of the worker's main process for each call.
+        worker_claim: CPU of the worker's main process for each claim.
         child: CPU of its child process for each, where Celery's pool has one.
         claim, claim_each: CPU of the server for a claim, and for each message that it takes.
+        server_cold, worker_cold, child_cold: CPU of each of them beside that, for one that comes after a pause.
+        pauses: the seconds from one to the next up to which a process needs nothing of that, and from which on all of it.
+        server_standing, worker_standing: cores that a worker takes however little it does, without its heartbeats.
         waits: for how long each only waits: for a lock, another service, `pg_sleep`.
         group: how many share a commit. 0: they commit without a flush.
         wal_bytes: of WAL for each.
         chunk: how many an executor takes at once at most.
+        prefetch: how many tasks the pool may have. 0: these are jobs.
     """
 
     server: float
     worker: float
     server_call: float = 0.0
     worker_call: float = 0.0
+    worker_claim: float = 0.0
     child: float = 0.0
     claim: float = 0.0
     claim_each: float = 0.0
+    server_cold: float = 0.0
+    worker_cold: float = 0.0
+    child_cold: float = 0.0
+    pauses: tuple[float, float] = (0.0, 0.0)
+    server_standing: float = 0.0
+    worker_standing: float = 0.0
     waits: float = 0.0
     group: int = 1
     wal_bytes: float = 0.0
     chunk: int = MOST_IN_CHUNK
+    prefetch: int = 0
+
+
+class Warmth:
+    """How much a process has lost of its caches, from how long ago it had the job or task before: a line between two measurements."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._warm, self._cold = costs.pauses
+        self._woken_at = -math.inf
+
+    def lost(self, now: float) -> float:
+        """Return how much, from 0 to 1, and note that it has one now."""
+        since, self._woken_at = now - self._woken_at, now
+        if since <= self._warm:
+            return 0.0
+        return min(1.0, (since - self._warm) / (self._cold - self._warm)) if self._cold > self._warm else 1.0
 
 
 class Queue:
@@ -70,6 +100,11 @@ class Queue:
             news, self._news = self._news, self._env.event()
             news.succeed()
 
+    @property
+    def has_some(self) -> bool:
+        """Whether one waits."""
+        return self._rate is None or bool(self._jobs)
+
     def take(self, count: int) -> list[float]:
         """Take the oldest."""
         if self._rate is None:
@@ -91,6 +126,7 @@ class Shared:
     machine: Cores | None
     disk: Disk
     queue: Queue
+    chance: random.Random
     done: int = 0
     claims: int = 0
     claimed: int = 0
@@ -115,21 +151,48 @@ class Shared:
         return self.server if self.machine is None else self.machine
 
 
-class Worker:
-    """A process with its executors."""
+class Process:
+    """A worker's main process: its Python, of which one thread has a core at a time, and what it does all the time."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self.python = self.own_cores()
+        #: For how long its executors, or the process of its pool, have had something to do.
+        self.busy = 0.0
+        if shared.costs.server_standing or shared.costs.worker_standing:
+            shared.env.process(self._stand())
+
+    def own_cores(self) -> Cores:
+        """Return what one process can use at a time."""
+        return Cores(self._shared.env, 1)
+
+    def _stand(self) -> Steps:
+        shared, costs = self._shared, self._shared.costs
+        yield shared.env.timeout(shared.chance.random() * LOOK_SECONDS)
+        while True:
+            yield from shared.server.run(costs.server_standing * LOOK_SECONDS)
+            yield from self._think(self.python, costs.worker_standing * LOOK_SECONDS)
+            yield shared.env.timeout(LOOK_SECONDS)
+
+    def _think(self, python: Cores, seconds: float) -> Steps:
+        """Use CPU in Python, of which one thread of the process has a core at a time."""
+        with python._cores.request() as turn:
+            yield turn
+            began = self._shared.env.now
+            yield from self._shared.workers_cores.run(seconds)
+            python.used += self._shared.env.now - began
+
+
+class Worker(Process):
+    """A worker with executors, which run jobs."""
 
     def __init__(self, shared: Shared, executors: int) -> None:
-        self._shared = shared
+        super().__init__(shared)
         self._executors = executors
         self._held: deque[float] = deque()
         self._running = 0
         self._size = BatchSize()
         self._chunk = 1
-        #: Its Python: one thread at a time.
-        self.python = Cores(shared.env, 1)
-        #: The process of Celery's pool.
-        self.child = Cores(shared.env, 1)
-        self.busy = 0.0
         self._claimed = shared.env.event()
         self._has_room = shared.env.event()
         shared.env.process(self._fetch())
@@ -138,17 +201,16 @@ class Worker:
 
     @property
     def _wanted(self) -> int:
-        # Of what is not chunked, such as tasks, no more rounds are here than of jobs.
+        # Where chunks are bounded, no more rounds are here than otherwise.
         return self._executors * max(2, self._size.stock * self._chunk // self._size.jobs)
 
     def _fetch(self) -> Steps:
         shared, polled_at = self._shared, -math.inf
         while True:
             is_busy = 2 * (len(self._held) + self._running) > self._wanted
-            if is_busy:
-                yield shared.env.any_of(
-                    [self._has_room, shared.env.timeout(max(0.0, polled_at + PAUSE_SECONDS - shared.env.now))]
-                )
+            if is_busy and (pause := polled_at + PAUSE_SECONDS - shared.env.now) > 0:
+                yield shared.env.any_of([self._has_room, shared.env.timeout(pause)])
+                continue
             room = min(self._wanted - len(self._held) - self._running, MOST_CLAIMED)
             if room <= 0:
                 yield self._has_room
@@ -166,7 +228,7 @@ class Worker:
             claimed.succeed()
 
     def _execute(self) -> Steps:
-        shared = self._shared
+        shared, warmth = self._shared, Warmth(self._shared.costs)
         while True:
             if not self._held:
                 yield self._claimed
@@ -179,7 +241,7 @@ class Worker:
             began = shared.env.now
             if shared.costs.server_call:
                 yield from shared.spend("server", shared.server.run(shared.costs.server_call))
-            yield from self._run(chunk)
+            yield from self._run(chunk, warmth)
             took = shared.env.now - began
             thought = shared.costs.worker_call + shared.costs.worker * count
             if thought:
@@ -194,35 +256,26 @@ class Worker:
             has_room, self._has_room = self._has_room, shared.env.event()
             has_room.succeed()
 
-    def _run(self, chunk: list[float]) -> Steps:
+    def _run(self, chunk: list[float], warmth: Warmth) -> Steps:
         shared, costs = self._shared, self._shared.costs
         done = 0
         while done < len(chunk):
             began, first = shared.env.now, done
             last = min(len(chunk), first + max(1, costs.group))
             while done < last and (done == first or shared.env.now - began < GROUP_SECONDS):
-                done += yield from self._run_some(last - done)
+                done += yield from self._run_some(last - done, warmth)
             if costs.group:
                 yield from shared.spend("commits", shared.disk.flush(costs.wal_bytes * (done - first)))
             if shared.is_counting:
                 shared.done += done - first
                 shared.latencies.extend(shared.env.now - arrived for arrived in chunk[first:done])
 
-    def _run_some(self, count: int) -> Generator[simpy.Event, Any, int]:
+    def _run_some(self, count: int, warmth: Warmth) -> Generator[simpy.Event, Any, int]:
         """Run one, or as many as have the core together; return how many."""
         shared, costs = self._shared, self._shared.costs
-        together = 1 if costs.waits or costs.child else min(count, max(1, int(SLICE / max(costs.server, 1e-9))))
-        yield from shared.spend("server", shared.server.run(costs.server * together))
+        together = 1 if costs.waits else min(count, max(1, int(SLICE / max(costs.server, 1e-9))))
+        seconds = costs.server * together + warmth.lost(shared.env.now) * costs.server_cold
+        yield from shared.spend("server", shared.server.run(seconds))
         if costs.waits:
             yield from shared.spend("waits", shared.env.timeout(costs.waits))
-        if costs.child:
-            yield from shared.spend("child process", self._think(self.child, costs.child))
         return together
-
-    def _think(self, python: Cores, seconds: float) -> Steps:
-        """Use CPU in Python, of which one thread of the process has a core at a time."""
-        with python._cores.request() as turn:
-            yield turn
-            began = self._shared.env.now
-            yield from self._shared.workers_cores.run(seconds)
-            python.used += self._shared.env.now - began

@@ -2,8 +2,10 @@
 
 What is modeled: cores are used in turn, in pieces; a worker claims jobs by the batch and ahead of time, as the real one does; an
 executor runs its jobs one after another, each with CPU of the server, the time in which the job only waits, and a commit; commits
-that come while a flush is under way share the next one; the Python of a worker has one core at most; heartbeats take CPU of the
-server. What is not: locks within the server, caches, the network, a disk that writes data and WAL at the same time.
+that come while a flush is under way share the next one; the Python of a worker has one core at most; a worker of tasks reads ahead
+by the rule of the real one, and passes them to its one child; a process that comes to its next job or task after a pause needs
+more CPU for it; heartbeats and the looks of workers after their jobs take CPU. What is not: locks within the server, the network,
+a disk that writes data and WAL at the same time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from dataclasses import dataclass, field
 import simpy
 
 from benchmarks.capacity.simulated_server import Cores, Disk
-from benchmarks.capacity.simulated_worker import Costs, Queue, Shared, Worker
+from benchmarks.capacity.simulated_tasks import TaskWorker
+from benchmarks.capacity.simulated_worker import Costs, Process, Queue, Shared, Worker
 
 #: A share of a resource from which on it counts as used up.
 _FULL = 0.9
@@ -74,6 +77,7 @@ def simulate(
     """Return how many jobs a second so many workers do, and what keeps them from doing more.
 
     Args:
+        executors: of a worker; of one that runs tasks, its pool has one process.
         rate: of jobs that arrive, at random; None: there are always enough.
         idle_cpu: cores of the server that heartbeats of all workers take.
         connections: of a worker, beside one for each executor.
@@ -93,8 +97,11 @@ def simulate(
     server = Cores(env, site.cores)
     server.share(site.busy_cores + idle_cpu, chance)
     machine = None if site.worker_cores == 0 else Cores(env, site.worker_cores or workers * (executors + 1))
-    shared = Shared(env, costs, server, machine, Disk(env, site.flush, site.wal_bandwidth), Queue(env, rate, chance))
-    started_workers = [Worker(shared, executors) for _ in range(started)]
+    disk = Disk(env, site.flush, site.wal_bandwidth)
+    shared = Shared(env, costs, server, machine, disk, Queue(env, rate, chance), chance)
+    started_workers: list[Process] = [
+        TaskWorker(shared) if costs.prefetch else Worker(shared, executors) for _ in range(started)
+    ]
     env.run(warm_up)
     shared.is_counting = True
     before = _used(shared, started_workers)
@@ -122,7 +129,7 @@ def simulate(
     )
 
 
-def _used(shared: Shared, started_workers: list[Worker]) -> list[float]:
+def _used(shared: Shared, started_workers: list[Process]) -> list[float]:
     machine = 0.0 if shared.machine is None else shared.machine.used
     return [
         shared.server.used,

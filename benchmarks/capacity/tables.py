@@ -66,6 +66,22 @@ def running(measured: dict[str, Any]) -> str:
     return table(head, rows)
 
 
+def standing(measured: dict[str, Any]) -> str:
+    """What a worker takes however few jobs it runs."""
+    found = measured["standing"]
+
+    def share(name: str) -> str:
+        return f"{number(found[name] * 100)} %"
+
+    return table(
+        ("One worker", "Server, of one core", "Worker, of one core"),
+        [
+            ("without jobs", share("idle_server"), share("idle_worker")),
+            ("each executor has a long job", share("server"), share("worker")),
+        ],
+    )
+
+
 def idling(measured: dict[str, Any]) -> str:
     """What idle workers cost."""
     head = ("", *(f"{each['workers']:,} workers" for each in measured["idling"]))
@@ -154,6 +170,7 @@ def all_tables(measured: dict[str, Any], cores: int = CORES, flush_ms: float = F
     if measured.get("handing_in"):
         made["handing in"] = handing_in(measured)
     if measured.get("running"):
+        made["standing"] = standing(measured)
         made["running"] = running(measured)
         made["walls"] = walls(find_all(measured, cores, flush_ms / 1000))
     if measured.get("idling"):

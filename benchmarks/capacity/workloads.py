@@ -22,12 +22,18 @@ GROUPED_QUEUE = "grouped"
 QUEUES = f"default,{GROUPED_QUEUE}"
 #: Of a worker that runs jobs.
 EXECUTORS = 4
+JOB_WORKER = ("--concurrency=1", f"--executors={EXECUTORS}", "--no-tasks", f"--queues={QUEUES}")
+#: How many tasks a worker of one process may have: Celery's default of four for each.
+PREFETCH = 4
 _INSERT = "insert into sink (n) values (1)"
-#: How long a job of the kind that waits does so.
-WAITS_SECONDS = 0.02
+#: How long jobs and tasks of the kinds that wait do so: few of the one kind share a call or a claim, more of the other.
+WAITS_SECONDS, BRIEF_SECONDS = 0.02, 0.005
+#: The disk of the jobs that wait for commits takes so much longer.
+SLOW_FLUSH_MS = 5.0
 _SINK = "create table if not exists sink (n int not null, at timestamptz not null default clock_timestamp())"
 _JOBS = """select count(*) from pgqueue.enqueue_many(array_fill(%s::text, array[%s]), queue => %s, keep_result => %s)"""
-_TASKS = """select count(pgqueue.send_task('benchmarks.noop_app.noop', queue => %s, ignore_result => %s)) from generate_series(1, %s)"""
+_TASKS = """
+  select count(pgqueue.send_task(%s, args => %s, queue => %s, ignore_result => %s)) from generate_series(1, %s)"""
 #: Between the first tenth and the last.
 _RATE = """
   select 0.8 * count(*) / extract(epoch from percentile_disc(0.9) within group (order by at)
@@ -55,20 +61,33 @@ class Kind:
 
 JOB = Kind("job")
 GROUPED = Kind(f"job, group_commit {GROUP_COMMIT}", queue=GROUPED_QUEUE, group=GROUP_COMMIT)
-WAITING = Kind(
-    "job that waits 20 ms",
-    f"insert into sink (n) select 1 from pg_sleep({WAITS_SECONDS})",
-    count=1_000,
-    waits=WAITS_SECONDS,
-)
+SLOW_JOB = Kind(f"job, {SLOW_FLUSH_MS:g} ms more for a flush", count=2_000)
+
+
+def waiting(seconds: float, count: int) -> Kind:
+    """Return jobs that do the same, and wait."""
+    statement = f"insert into sink (n) select 1 from pg_sleep({seconds})"
+    return Kind(f"job that waits {seconds * 1000:g} ms", statement, count=count, waits=seconds)
+
+
+def waiting_task(seconds: float, count: int) -> Kind:
+    """Return tasks that only wait."""
+    return Kind(f"task that waits {seconds * 1000:g} ms", queue=TASK_QUEUE, count=count, waits=seconds)
+
+
+WAITING, BRIEFLY_WAITING = waiting(WAITS_SECONDS, 2_000), waiting(BRIEF_SECONDS, 5_000)
 TASK = Kind("task, result ignored", queue=TASK_QUEUE, count=5_000)
+WAITING_TASK, BRIEFLY_WAITING_TASK = waiting_task(WAITS_SECONDS, 500), waiting_task(BRIEF_SECONDS, 1_500)
 KINDS = (
     JOB,
     GROUPED,
     Kind("job with result", "select 42", keeps_result=True, count=3_000),
     WAITING,
+    BRIEFLY_WAITING,
     TASK,
     Kind("task, result stored", queue=TASK_QUEUE, keeps_result=True, count=3_000),
+    WAITING_TASK,
+    BRIEFLY_WAITING_TASK,
 )
 
 
@@ -79,7 +98,8 @@ def preload(db: Database, kind: Kind, count: int) -> None:
     db.execute("select pgqueue.configure('group_commit', %s, queue => %s)", [str(GROUP_COMMIT), GROUPED_QUEUE])
     db.execute("select pgqueue.pause(%s)", [kind.queue])
     if kind.is_task:
-        db.execute(_TASKS, [kind.queue, not kind.keeps_result, count])
+        name, args = ("nap", f"[{kind.waits}]") if kind.waits else ("noop", "[]")
+        db.execute(_TASKS, [f"benchmarks.noop_app.{name}", args, kind.queue, not kind.keeps_result, count])
     else:
         db.execute(_JOBS, [kind.statement, count, kind.queue, kind.keeps_result])
     db.execute("vacuum analyze pgqueue.message")
@@ -124,7 +144,14 @@ def celery_worker(
         "BENCH_COUNT": str(counts),
     }
     names = [f"task{number}" for number in range(first, first + count)]
-    options = ["--pool=prefork", "--concurrency=1", "--loglevel=WARNING", "--without-gossip", "--without-mingle"]
+    options = [
+        "--pool=prefork",
+        "--concurrency=1",
+        f"--prefetch-multiplier={PREFETCH}",
+        "--loglevel=WARNING",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     processes = []
     with (folder / "tasks.log").open("ab") as log:
         for name in names:
