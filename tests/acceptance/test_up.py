@@ -277,8 +277,15 @@ def test_a_server_that_dies_is_started_again_and_worker_and_flower_go_on(
     eventually(lambda: up.told["pids"]["postgres"] != before["postgres"], what="another server in the ready file")
     with pgqueue.connect(up.told["dsn"]) as client:
         assert client.launch("select 42").result(timeout=30) == [(42,)]
-        shown = client.launch("select 'after the restart'")
-        eventually(lambda: f"job-{shown.id}" in fetch_page(f"{up.told['flower_url']}/api/tasks"))
+        launched = []
+
+        def shows_one() -> bool:
+            # Flower never hears of what has ended before it had connected again.
+            launched.append(client.launch("select 'after the restart'"))
+            page = fetch_page(f"{up.told['flower_url']}/api/tasks")
+            return any(f"job-{job.id}" in page for job in launched)
+
+        eventually(shows_one)
     assert up.told["pids"] == {**before, "postgres": up.told["pids"]["postgres"]}
 
 
