@@ -1514,7 +1514,6 @@ CREATE TABLE pgqueue.worker (
     pid integer NOT NULL,
     executors integer NOT NULL,
     queues text[] DEFAULT '{}'::text[] NOT NULL,
-    kinds pgqueue.message_kind[] DEFAULT '{job,task}'::pgqueue.message_kind[] NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
@@ -1523,12 +1522,11 @@ CREATE TABLE pgqueue.worker (
     successor integer,
     login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL,
     relays_to text[],
-    relays_jobs boolean DEFAULT false NOT NULL
+    relays_jobs boolean DEFAULT false NOT NULL,
+    kinds pgqueue.message_kind[] DEFAULT '{job,task}'::pgqueue.message_kind[] NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-
-COMMENT ON COLUMN pgqueue.worker.kinds IS 'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
 
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
@@ -1539,6 +1537,8 @@ COMMENT ON COLUMN pgqueue.worker.login IS 'The role that its session has logged 
 COMMENT ON COLUMN pgqueue.worker.relays_to IS 'Of a relay: the brokers to which it sends, without logins and passwords. NULL: the worker is no relay';
 
 COMMENT ON COLUMN pgqueue.worker.relays_jobs IS 'Of a relay: whether it claims SQL jobs too, and sends a wake-up for each (pgqueue._take_over_job)';
+
+COMMENT ON COLUMN pgqueue.worker.kinds IS 'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2215,7 +2215,8 @@ CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_
 
 CREATE FUNCTION pgqueue._put_row_job() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET debug_print_plan TO 'off';
 
 CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql

@@ -53,7 +53,7 @@ class Channel(virtual.Channel):
     kind = "task"
     #: Of kind 'job': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
-    #: Of kind 'job': how many jobs of one role should be here at most (None: any number), and how many are, by role.
+    #: Of kind 'job': the jobs that the worker holds.
     job_supply: Callable[[], JobSupply] | None = None
     connection: Transport | None
 

@@ -91,6 +91,7 @@ class WorkerSession:
         try:
             self._require_own_session()
             self.worker_id = self._register(executors, predecessor)
+            self._kinds = kinds
             if kinds is not None:
                 self.connection.fetch("set_worker_kinds", worker_id=self.worker_id, kinds=list(kinds))
             self._control_channel = f"pgqueue.w.{self.worker_id}"
@@ -126,6 +127,8 @@ class WorkerSession:
             if present is None:
                 predecessor = cls._known.get(database.conninfo)
                 present = cls._known[database.conninfo] = cls(database, executors, predecessor, kinds)
+            elif kinds is None:
+                present.claim_all_kinds()
             return present
 
     @classmethod
@@ -157,6 +160,16 @@ class WorkerSession:
     def is_alive(self) -> bool:
         """Whether the session is open as far as this process has noticed."""
         return self.connection.is_alive
+
+    def claim_all_kinds(self) -> None:
+        """Record that this worker claims tasks and jobs, though it may have registered for fewer kinds of messages.
+
+        Raises:
+            psycopg.Error: the server could not be reached.
+        """
+        if self._kinds is not None:
+            self._kinds = None
+            self.connection.fetch("set_worker_kinds", worker_id=self.worker_id, kinds=["job", "task"])
 
     def join(self, member: Member) -> None:
         """Pass what arrives to `member` from now on."""

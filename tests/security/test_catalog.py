@@ -100,6 +100,7 @@ WORKERS_ONLY = {
     "_relay_queues", "_has_ready_job", "_note_receipts",
 }  # fmt: skip
 NOBODYS = {
+    "_row_secret", "_put_row_job",
     "_count_messages",
     "_estimate_messages",
     "_sum_counts",

@@ -71,9 +71,21 @@ def test_what_the_row_triggers_of_a_statement_have_checked_is_checked_again_in_t
     for name, value in kept:
         alice.execute("select set_config(%s, %s, false)", [name, value])
     alice.execute("insert into pgqueue.row_order (statement) values ('select 1')")
+    owner.execute("update pgqueue.role_key set over_quota = null")
+    # A procedure is one statement, and has several transactions.
+    alice.execute(
+        """do $$ begin
+          insert into noted values (1);
+          perform set_config(n, current_setting(n), false)
+          from unnest('{pgqueue.captured_settings,pgqueue.captured_seal,pgqueue.row_seal}'::text[]) n;
+          commit;
+          perform set_config('pgqueue.captured_seal', '', false);
+          insert into pgqueue.row_order (statement) values ('select 1');
+        end $$"""
+    )
 
     assert all(value for _name, value in kept)
-    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 2
 
 
 def test_a_role_is_accepted_again_when_it_has_less_or_may_have_more(alice, owner, worker, limit):

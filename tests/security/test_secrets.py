@@ -50,6 +50,27 @@ def test_the_log_holds_no_key_and_proofs_only_that_have_served(db, alice, owner,
     assert fetch_value(owner, "select array_agg(id) from pgqueue.message") == jobs
 
 
+def test_no_plan_that_a_role_has_printed_holds_the_secret_of_row_triggers(db, alice, owner):
+    # The secret is a constant of a plan, and a plan shows the bytes of a text in decimal.
+    owner.execute("create table noted (n int); grant insert on noted to alice")
+    owner.execute(
+        "create trigger note after insert on noted for each row execute function pgqueue.enqueue_trigger('sql', 'select 1')"
+    )
+    printing, printed = db.connect("alice"), []
+    printing.add_notice_handler(lambda notice: printed.append(notice.message_detail or notice.message_primary))
+    printing.execute("set client_min_messages = log; set debug_print_plan = on")
+
+    printing.execute("insert into noted values (1)")
+    printing.execute("insert into pgqueue.row_order (statement) values ('select 1')")
+
+    text = re.sub(r"\s+", " ", " ".join(printed))
+    assert ":constvalue" in text
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+    for secret in (*secrets_of(owner), fetch_value(owner, "select pgqueue._row_secret()")):
+        assert " ".join(str(byte) for byte in secret.encode()) not in text
+        assert secret not in text
+
+
 @pytest.mark.slow
 def test_the_statistics_of_statements_hold_no_secret(request):
     settings = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "top"}

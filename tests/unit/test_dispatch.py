@@ -142,6 +142,14 @@ def test_the_jobs_are_ample_when_the_executors_that_may_run_them_have_half_of_wh
     assert dispatch.supply(size).is_ample is is_ample
 
 
+def test_a_job_that_waits_for_others_takes_no_place_of_its_role(dispatch: Dispatch) -> None:
+    waiting, busy = executor(), executor()
+    dispatch.running[waiting], dispatch.running[busy] = top_level_job(1), top_level_job(2)
+    dispatch.waits.begin(waiting, Awaited(9, Waiter(1, 1, ADA)))
+
+    assert dispatch.supply(size=4).held == {ADA: 1}
+
+
 def test_a_few_short_jobs_go_to_one_executor_and_not_one_to_each(dispatch: Dispatch) -> None:
     dispatch.batch_size.jobs = 100
     dispatch.waiting.add([batch_job(n) for n in range(8)])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class JobSupply(NamedTuple):
-    """The jobs that a worker has, beside those that its executors need."""
+    """The jobs that a worker holds, waiting or running, and how many it should hold."""
 
     #: How many jobs of one role should be here at most; None: any number.
     role_limit: int | None = None

@@ -82,6 +82,8 @@ class Fetcher(Generic[ChannelT]):
         self._sleep = Sleep(self, worker_session.sleep_locks)
         self._signals = Signals()
         self._found_at = self._polled_at = -math.inf
+        #: When a claim without upkeep was asked for, and how long the last one took.
+        self._asked_at = math.inf
         self._claim_seconds = 0.0
         #: How long a poll waits after the one before, while the executors have enough jobs.
         self._pause = AHEAD_SECONDS
@@ -300,6 +302,7 @@ class Fetcher(Generic[ChannelT]):
         elif now >= self._claims.tick_at:
             self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._sleep.hear_next_due))
         elif poll.requests:
+            self._asked_at = time.monotonic()
             self._ask(self._claims.ack_and_claim(self._acks, self._capacity.demand(poll.requests)))
         else:
             self._take([])
@@ -321,8 +324,8 @@ class Fetcher(Generic[ChannelT]):
         poll, self._poll = self._poll, _NO_POLL
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
-        if poll.wanted:
-            self._claim_seconds = now - self._polled_at
+        if self._asked_at < now:
+            self._claim_seconds, self._asked_at = now - self._asked_at, math.inf
         self._capacity.note_settled(now, self._claims.max_items, self._claim_seconds)
         if claimed:
             self._found_at = now

@@ -76,7 +76,7 @@ create or replace function pgqueue._share_of_room(room int, parts int)
   returns int
   language sql immutable
 as $$
-  -- Of a large room about 8 %, up to 16, even if there are more parts: to read a few messages of each of many costs several times as much as to read
+  -- Of a large room 3 to 7 %, up to 16, even if there are more parts: to read a few messages of each of many costs several times as much as to read
   -- more of some, and jobs of one role that come together run in one call. The next claim begins with other parts.
   select greatest(ceil(room / greatest(parts, 1)::numeric)::int, least((room - 36) / 12, 16), 1)
 $$;

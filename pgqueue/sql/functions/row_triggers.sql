@@ -84,23 +84,26 @@ create or replace function pgqueue._row_secret()
   set search_path = pg_catalog, pg_temp
 begin atomic
   -- Immutable, so that the plan of pgqueue._put_row_job contains it and no row reads a table for it. A session that has planned before
-  -- it changed goes on with the old one, which does no harm: a seal is made and compared in one session.
-  select o from pg_user_mappings m, unnest(m.umoptions) o
+  -- it changed goes on with the old one, which does no harm: a seal is made and compared in one session. A digest, so that no plan
+  -- contains the password.
+  select encode(sha256(convert_to('row ' || o, 'UTF8')), 'hex') from pg_user_mappings m, unnest(m.umoptions) o
   where m.srvname = 'pgqueue_loopback' and m.usename = current_user and starts_with(o, 'password=');
 end;
 comment on function pgqueue._row_secret() is
-  'A secret of the owner, as a constant of a session: the password of the loopback, which no other role can read. Only for pgqueue._put_row_job';
+  'A secret of the owner, as a constant of a session: a digest of the password of the loopback. Only for pgqueue._put_row_job';
 
 create or replace function pgqueue._put_row_job()
   returns trigger
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- A caller who has this printed would read the secret in the plan.
+  set debug_print_plan = off
 as $$
 declare
   kept constant text := current_setting('pgqueue.captured_settings', true);
   timeout constant interval := pgqueue._ambient_timeout();
   digest constant text := encode(sha256(convert_to(
-    concat_ws(' ', pg_backend_pid(), extract(epoch from statement_timestamp()), extract(epoch from timeout), new.role, '')
+    concat_ws(' ', pg_backend_pid(), extract(epoch from statement_timestamp()), extract(epoch from transaction_timestamp()), extract(epoch from timeout), new.role, '')
       || pgqueue._row_secret() || kept, 'UTF8')), 'hex');
   settings jsonb;
 begin

@@ -138,7 +138,6 @@ create table pgqueue.worker (
   pid int not null,
   executors int not null,
   queues text[] not null default '{}',
-  kinds pgqueue.message_kind[] not null default '{job,task}',
   started_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp(),
   items_processed bigint not null default 0,
@@ -149,8 +148,6 @@ create table pgqueue.worker (
 );
 comment on table pgqueue.worker is
   'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-comment on column pgqueue.worker.kinds is
-  'The kinds of messages that it claims from its queues: one with --no-tasks leaves the Celery tasks in them. It claims jobs only if it has executors too, or sends wake-ups for them';
 comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process reported it';
 comment on column pgqueue.worker.login is 'The role that its session has logged in as: an administrator who observes acts for its own only';
 comment on column pgqueue.worker.successor is 'The number under which its process has last registered again';
