@@ -63,11 +63,12 @@ def test_no_plan_that_a_role_has_printed_holds_the_secret_of_row_triggers(db, al
     printing.execute("insert into noted values (1)")
     printing.execute("insert into pgqueue.row_order (statement) values ('select 1')")
 
-    text = re.sub(r"\s+", " ", " ".join(printed))
+    # The server breaks lines wherever they are full, also within a number.
+    text = re.sub(r"\s+", "", "".join(printed))
     assert ":constvalue" in text
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
     for secret in (*secrets_of(owner), fetch_value(owner, "select pgqueue._row_secret()")):
-        assert " ".join(str(byte) for byte in secret.encode()) not in text
+        assert "".join(str(byte) for byte in secret.encode()) not in text
         assert secret not in text
 
 
