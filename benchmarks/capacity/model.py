@@ -83,11 +83,11 @@ def _costs_of_jobs(measured: dict[str, Any], kind: Kind) -> Costs:
     claim = _Cpu(max(0.0, claims["one_us"] / 1e6 - claim_each))
     call = _shared(measured, WAITING, BRIEFLY_WAITING, "calls", {"claims": claim})
     shared = {"claims": claim, "calls": call}
-    own = _own(measured, kind, shared)
-    # Jobs that wait were measured after a pause.
-    cold = _Cpu() if kind.waits else _own(measured, SLOW_JOB, shared) - _own(measured, JOB, shared)
+    own, warm = _own(measured, kind, shared), _own(measured, JOB, shared)
+    # Jobs that wait were measured after a pause: what they need beside an ordinary job is due to that.
+    cold = (own if kind.waits else _own(measured, SLOW_JOB, shared)) - warm
     return Costs(
-        server=max(0.0, own.server - claim_each),
+        server=max(0.0, (warm if kind.waits else own).server - claim_each),
         worker=own.worker,
         server_call=call.server,
         worker_call=call.worker,

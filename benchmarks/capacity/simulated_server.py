@@ -23,6 +23,11 @@ class Cores:
         self.count = count
         self.used = 0.0
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a core is idle."""
+        return self._cores.count < self.count and not self._cores.queue
+
     def share(self, cores: float, chance: random.Random) -> None:
         """Let other work have so many of them, a slice at a time: it does not go away when there is more to do."""
         if cores > 0:

@@ -86,7 +86,9 @@ class TaskWorker(Process):
                 continue
             task = self._held.popleft()
             self._delivered += 1
-            yield from self._think(self.python, costs.worker / 2 + warmth.lost(shared.env.now) * costs.worker_cold)
+            # One that is busy with other things has no pause between two tasks.
+            lost = warmth.lost(shared.env.now, shared.workers_cores) if self.python.has_free else 0.0
+            yield from self._think(self.python, costs.worker / 2 + lost * costs.worker_cold)
             self._ready.append(task)
             self._change()
 
@@ -99,7 +101,7 @@ class TaskWorker(Process):
                 yield from shared.spend("python", waited)
                 continue
             began, arrived = shared.env.now, self._ready.popleft()
-            seconds = costs.child + warmth.lost(began) * costs.child_cold
+            seconds = costs.child + warmth.lost(began, shared.workers_cores) * costs.child_cold
             yield from shared.spend("child process", self._think(child, seconds))
             if costs.waits:
                 yield from shared.spend("waits", shared.env.timeout(costs.waits))

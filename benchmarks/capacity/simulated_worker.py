@@ -66,16 +66,19 @@ class Costs:
 
 
 class Warmth:
-    """How much a process has lost of its caches, from how long ago it had the job or task before: a line between two measurements."""
+    """How much more CPU a process needs after a pause, from how long ago it had the job or task before: a line between two measurements.
+
+    Only if a core is free: to wake a core that sleeps is what it costs, and a process that waits for a busy one wakes none.
+    """
 
     def __init__(self, costs: Costs) -> None:
         self._warm, self._cold = costs.pauses
         self._woken_at = -math.inf
 
-    def lost(self, now: float) -> float:
+    def lost(self, now: float, cores: Cores) -> float:
         """Return how much, from 0 to 1, and note that it has one now."""
         since, self._woken_at = now - self._woken_at, now
-        if since <= self._warm:
+        if since <= self._warm or not cores.has_free:
             return 0.0
         return min(1.0, (since - self._warm) / (self._cold - self._warm)) if self._cold > self._warm else 1.0
 
@@ -274,7 +277,7 @@ class Worker(Process):
         """Run one, or as many as have the core together; return how many."""
         shared, costs = self._shared, self._shared.costs
         together = 1 if costs.waits else min(count, max(1, int(SLICE / max(costs.server, 1e-9))))
-        seconds = costs.server * together + warmth.lost(shared.env.now) * costs.server_cold
+        seconds = costs.server * together + warmth.lost(shared.env.now, shared.server) * costs.server_cold
         yield from shared.spend("server", shared.server.run(seconds))
         if costs.waits:
             yield from shared.spend("waits", shared.env.timeout(costs.waits))
