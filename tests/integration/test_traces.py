@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import pgqueue
 from pgqueue import aio, tracing
+from pgqueue.broker import process_identity
 from pgqueue.tasks.app import make_app
 from tests.harness import Database, eventually
 from tests.harness.database import Connection
@@ -126,6 +127,8 @@ def test_a_request_a_trigger_a_task_and_the_jobs_it_submits_are_one_trace(
         root.handlers[:] = handlers
         _state._set_current_app(current)
         _state.set_default_app(default)
+        # This process is no worker any more, and the next test may consume with it.
+        process_identity._become_nobody()
 
     (root,), (task,), (sent,) = (spans.find(name) for name in ("request", "run/shop.placed", "send default"))
     assert {span.context.trace_id for span in spans.all()} == {root.context.trace_id}

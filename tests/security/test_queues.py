@@ -334,8 +334,15 @@ def test_no_statement_moves_a_message_but_those_that_ask_the_door(owner):
             order by 1"""
     ).fetchall()
 
-    # The first three update pgqueue.inbox, whose check asks the door (test_a_job_is_not_moved_into_a_queue_of_celery).
-    assert changes == [("_carry_out_job_change",), ("_put_keyed_set",), ("_replace_waiting",), ("redrive",)]
+    # Three update pgqueue.inbox, whose check asks the door (test_a_job_is_not_moved_into_a_queue_of_celery). Row triggers insert into
+    # the queue default alone.
+    assert changes == [
+        ("_carry_out_job_change",),
+        ("_put_keyed_set",),
+        ("_put_row_job",),
+        ("_replace_waiting",),
+        ("redrive",),
+    ]
     # All others insert through these two, whose check asks the door.
     check = "select pg_get_viewdef('pgqueue.inbox'::regclass), pg_get_functiondef('pgqueue._is_acceptable'::regproc)"
     assert all(
