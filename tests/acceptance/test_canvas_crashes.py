@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.kills, pytest.mark.timeout(600)]
 
 
 def test_each_step_of_a_fan_in_of_a_thousand_runs_once_though_workers_are_killed(db: Database, tmp_path: Path) -> None:
-    killed, missing = canvas.run(db, tmp_path, members=1000, workers=2, kill=4, seconds=400)
+    killed, missing = canvas.run(db, tmp_path, members=1000, workers=2, kill=2, seconds=400)
 
     assert killed > 1
     assert missing == set()

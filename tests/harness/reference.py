@@ -187,6 +187,8 @@ def commands() -> Iterator[str]:
 
 def _command(name: str, command: click.Command, group: click.Context) -> Iterator[str]:
     context = click.Context(command, info_name=name, parent=group)
+    # A test may have called the command by itself, and so without the group's -h.
+    command._help_option = None
     yield f"### `pgqueue {name}`\n"
     yield f"```text\n{command.get_usage(context)}\n```\n"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
