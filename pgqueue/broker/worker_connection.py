@@ -31,6 +31,7 @@ class WorkerConnection:
     ) -> None:
         #: It is held during each query; the state that belongs to a query is changed while it is held.
         self.lock = threading.RLock()
+        self._is_running = False
         self._pid = os.getpid()
         self._on_loss = on_loss
         self.session: psycopg.Connection[Any] = open_session(conninfo, name, is_watched=True)
@@ -99,6 +100,11 @@ class WorkerConnection:
     ) -> Rows:
         with self.lock:
             self._check()
+            if self._is_running:
+                # Celery's handler of SIGQUIT cancels its consumers in the midst of what the main thread does. psycopg
+                # would wait for the query that this thread has begun, and so forever.
+                raise psycopg.OperationalError("a signal has interrupted a query of this session")
+            self._is_running = True
             try:
                 with told_on_one_line():
                     return run(self.session, query_name, params, parts=parts)
@@ -106,6 +112,8 @@ class WorkerConnection:
                 if self.session.closed:
                     self._on_loss()
                 raise
+            finally:
+                self._is_running = False
 
     def _check(self) -> None:
         if not self.is_alive:

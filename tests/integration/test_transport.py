@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from pgqueue import errors
 from pgqueue.broker import process_identity
 from pgqueue.broker.job_consumer import JobConsumer, JobSupply
 from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db.database import Database as OwnDatabase
 from tests.harness import Database, eventually
 
 pytestmark = pytest.mark.every_server
@@ -777,3 +779,42 @@ def test_the_transport_says_what_it_can_and_knows_without_asking_whether_it_is_u
     assert transport.verify_connection(connection.connection)  # nobody has noticed
     connection.close()
     assert not transport.verify_connection(transport)
+
+
+def test_a_signal_handler_that_queries_within_a_query_of_the_worker_session_does_not_wait_for_ever(
+    db: Database,
+) -> None:
+    # Celery's handler of SIGQUIT cancels its consumers in whatever the main thread does.
+    own = OwnDatabase(db.dsn_for(db.worker_role()))
+    worker, blocker, refused = WorkerSession(own), db.connect(), list[str]()
+
+    def handle(*_args: object) -> None:
+        try:
+            worker.connection.listen("something")
+        except psycopg.OperationalError as problem:
+            refused.append(str(problem))
+        finally:
+            blocker.execute("rollback")
+
+    blocker.execute("begin")
+    blocker.execute("lock table pgqueue.worker in access exclusive mode")
+    previous = signal.signal(signal.SIGUSR1, handle)
+    waiting = "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'"
+    pid = worker.connection.session.info.backend_pid
+
+    def interrupt() -> None:
+        eventually(lambda: db.fetch_value(waiting, [pid]))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    thread = threading.Thread(target=interrupt)
+    try:
+        thread.start()
+        worker.connection.fetch("set_worker_queues", worker_id=worker.worker_id, queues=["a"])
+        thread.join()
+        worker.connection.listen("something")
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        worker.close()
+        own.close()
+
+    assert refused == ["a signal has interrupted a query of this session"]
