@@ -168,8 +168,8 @@ class WorkerSession:
             psycopg.Error: the server could not be reached.
         """
         if self._kinds is not None:
-            self._kinds = None
             self.connection.fetch("set_worker_kinds", worker_id=self.worker_id, kinds=["job", "task"])
+            self._kinds = None
 
     def join(self, member: Member) -> None:
         """Pass what arrives to `member` from now on."""

@@ -781,6 +781,21 @@ def test_the_transport_says_what_it_can_and_knows_without_asking_whether_it_is_u
     assert not transport.verify_connection(transport)
 
 
+def test_a_worker_that_registered_for_nothing_takes_messages_once_a_transport_joins_it(db: Database) -> None:
+    # A process that runs jobs for a relay's wake-ups registers again after a loss, perhaps before its transport does.
+    own = OwnDatabase(db.dsn_for(db.worker_role()))
+    kinds = "select kinds::text from pgqueue.worker where id = %s"
+    try:
+        first = WorkerSession.of(own, 1, kinds=[])
+        assert db.fetch_value(kinds, [first.worker_id]) == "{}"
+
+        assert WorkerSession.of(own, 1) is first
+        assert db.fetch_value(kinds, [first.worker_id]) == "{job,task}"
+    finally:
+        WorkerSession.close_all()
+        own.close()
+
+
 def test_a_signal_handler_that_queries_within_a_query_of_the_worker_session_does_not_wait_for_ever(
     db: Database,
 ) -> None:
