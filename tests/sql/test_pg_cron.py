@@ -1,6 +1,7 @@
 """The names of pg_cron: what its programs call, see and are refused."""
 
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -243,11 +244,12 @@ def test_one_run_at_a_time_and_what_was_missed_does_not_come(app, owner, worker)
         ("skipped",),
     ]
     app.execute("select cron.schedule('hourly', '0 * * * *', 'select 1')")
-    owner.execute(
-        "update pgqueue.schedule set consumed_until = date_trunc('hour', now()) - interval '3 hours' where name = 'hourly'"
-    )
+    # Five minutes after the last of three, whatever the clock says now.
+    now = datetime.now(timezone.utc)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    owner.execute("update pgqueue.schedule set consumed_until = %s where name = 'hourly'", [hour - timedelta(hours=3)])
     plan_all(worker)
-    pass_time(owner, minutes=2)
+    pass_time(owner, seconds=(hour - now + timedelta(minutes=5)).total_seconds())
 
     worker.tick()
 
