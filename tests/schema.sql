@@ -1140,7 +1140,7 @@ CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABL
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._ending_steps() RETURNS text
+CREATE FUNCTION pgqueue._ending_steps(is_deferring text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1688,7 +1688,7 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._job_steps(job_id text) RETURNS text
+CREATE FUNCTION pgqueue._job_steps(job_id text, is_deferring text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -5282,7 +5282,7 @@ REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._ending_steps() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._ending_steps(is_deferring text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) TO pgqueue_user;
@@ -5665,7 +5665,7 @@ REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text, is_deferring text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_totals() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_monitor;

@@ -385,6 +385,32 @@ def test_a_signal_for_a_group_does_not_reach_a_job_of_it_that_runs_again_by_itse
     assert fetch_value(owner, WORDS) == ["a", "b"]
 
 
+def test_what_becomes_deferrable_while_a_group_runs_breaks_it_up(db, alice, owner, worker, runner, in_background):
+    """The group has begun where nothing could be deferred, and has spared its jobs a step for that."""
+    owner.execute(
+        """create table public.item (n int); grant all on public.item to alice;
+           create function public.late() returns trigger language plpgsql as
+             $$ begin insert into public.seen values (current_user || ' ' || new.n); return null; end $$"""
+    )
+    enqueue(alice, insert("a"), behind_the_door("b"), "insert into public.item values (1)", insert("d"))
+    chunk = chunk_of(worker)
+    close_door(owner)
+    run = in_background(runner.run, chunk)
+    eventually(lambda: db.execute(RUNS), what="the group waits at the door")
+
+    owner.execute(
+        """create constraint trigger late after insert on public.item deferrable initially deferred
+             for each row execute function public.late()"""
+    )
+    owner.execute("commit")
+    run.result()
+
+    assert fetch_value(alice, ENDED) == ["succeeded"] * 4
+    assert fetch_value(alice, ATTEMPTS) == [1] * 4
+    assert fetch_value(owner, WORDS) == ["a", "alice 1", "b", "d"]
+    assert fetch_value(owner, TRANSACTIONS) == 4
+
+
 def test_a_deadlock_fails_no_job_of_the_group(db, alice, owner, worker, runner, in_background):
     owner.execute("create table public.item (id int primary key, n int); insert into public.item values (1, 0), (2, 0)")
     owner.execute("grant all on public.item to alice")

@@ -12,15 +12,17 @@ as $$
 declare
   runs record;
 begin
-  -- First the sessions that have been in a transaction for a while: mostly there are none.
-  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at,
-         array_agg(s.backend_xid::text::bigint) as xacts into runs
-  from (
+  -- First the sessions that have been in a transaction for a while: mostly there are none. Materialized: otherwise each session would be read
+  -- again for each job.
+  with slow as materialized (
     select a.pid, a.xact_start, a.backend_xid
     from (select distinct p from unnest(pids) p) p
     cross join lateral pg_stat_get_activity(p.p) a
     where a.xact_start < clock_timestamp() - least_ms * interval '1 ms' and a.backend_xid is not null
-  ) s
+  )
+  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at,
+         array_agg(s.backend_xid::text::bigint) as xacts into runs
+  from slow s
   join unnest(ids, tokens, pids) r (id, token, pid) on r.pid = s.pid
   join pgqueue.message m on m.id = r.id and m.token = r.token and m.xmax = s.backend_xid;
   if runs.ids is null then

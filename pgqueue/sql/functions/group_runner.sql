@@ -54,6 +54,7 @@ begin
       is_set boolean;
       is_off boolean;
       has_run boolean;
+      is_cut boolean := false;
       are_deferred boolean;
       are_immediate boolean;
       ignored pg_catalog.text;
@@ -86,6 +87,7 @@ begin
       if are_deferred and are_immediate then
         return;
       end if;
+      -- Where there are none, no trigger can defer further work, so a job needs no block for that. The end of the group looks again.
       -- A thief of the executors' login can prepare the session that this is called in.
       discard temp;
       deallocate all;
@@ -94,9 +96,8 @@ begin
       ends_at := now_at operator(pg_catalog.+) interval '20 ms';
       -- Over an array and not over a query, whose cursor CLOSE ALL would close.
       foreach job in array jobs loop
-        if now_at operator(pg_catalog.>) ends_at then
-          return;
-        end if;
+        is_cut := now_at operator(pg_catalog.>) ends_at;
+        exit when is_cut;
         tried := job.place;
         has_run := false;
         row_count := -1;
@@ -149,10 +150,21 @@ begin
           now_at := pg_catalog.clock_timestamp();
         end if;
       end loop;
-      tried := pg_catalog.cardinality(ids);
+      -- What waits for the commit would run as the executors' login. Its trigger is still there: none can be dropped that has something
+      -- to do.
+      if are_deferred is null and exists (
+        select from pg_catalog.pg_trigger t
+        where t.tgdeferrable
+          and (select c.relnamespace from pg_catalog.pg_class c where c.oid operator(pg_catalog.=) t.tgrelid) operator(pg_catalog.<>) 'pgqueue'::pg_catalog.regnamespace)
+      then
+        raise exception 'something became deferrable while a group of jobs ran' using errcode = '40001';
+      end if;
+      if not is_cut then
+        tried := pg_catalog.cardinality(ids);
+      end if;
     end
     $run$
-  $body$, role, pgqueue._job_steps('job.id'));
+  $body$, role, pgqueue._job_steps('job.id', 'are_deferred is not null'));
   execute format($body$
     create procedure pgqueue_run.groups_%1$s(ids bigint[], tokens bigint[], worker text, inout alone bigint[], inout tried int)
       language plpgsql
@@ -162,8 +174,6 @@ begin
       done text;
     begin
       done := pgqueue_run.check_group(%1$s);
-      done := pgqueue_run.pass_gate();
-      commit;
       ran := pgqueue_run.group_%1$s(ids, tokens);
       if pg_catalog.cardinality(ran.done_ids) operator(pg_catalog.>) 0 then
         -- Only if no job of the group waits for the disk does the group not wait.

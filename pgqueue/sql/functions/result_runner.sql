@@ -100,7 +100,7 @@ begin
           'DateStyle', pg_catalog.current_setting('DateStyle'), 'IntervalStyle', pg_catalog.current_setting('IntervalStyle'), 'TimeZone', pg_catalog.current_setting('TimeZone')))::pg_catalog.text;
     end
     $run$
-  $body$, role, pgqueue._setting_steps('id'), pgqueue._ending_steps());
+  $body$, role, pgqueue._setting_steps('id'), pgqueue._ending_steps('true'));
   execute format('revoke all on function pgqueue_run.result_%s from public', role);
   execute format('grant execute on function pgqueue_run.result_%s to %I', role, pgqueue._executor_name());
 end

@@ -47,18 +47,18 @@ $steps$, '<job_id>', job_id)
 $$;
 comment on function pgqueue._setting_steps(text) is 'What a runner does to give a job its settings: a part of pgqueue._job_steps and of what _make_result_runner makes';
 
-create or replace function pgqueue._ending_steps()
+create or replace function pgqueue._ending_steps(is_deferring text)
   returns text
   language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select replace(replace($steps$
-    -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
-    -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
-    -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
-    -- would compute the rest of a holdable one as the executors' login.
+  select replace(replace(replace($steps$
+    -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to PostgreSQL 17 as the
+    -- executors' login: here it runs in a block in which it can write only to temporary tables, so that nothing is left that DISCARD accepts.
+    -- Then cursors are closed, including those that a trigger has declared: the commit would compute the rest of a holdable one as that login.
     -- step: defer
     set constraints all immediate;
+    if <is_deferring> then
     <declare>
     begin
       set transaction read only;
@@ -68,6 +68,7 @@ as $$
     exception when assert_failure then
       raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
     end;
+    end if;
     -- step: discard
     if pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0::pg_catalog.oid then
       discard temp;
@@ -84,11 +85,11 @@ $declare$ else '' end),
       if own_xids operator(pg_catalog.<) (select pg_catalog.count(*) from pg_catalog.pg_locks l where l.locktype operator(pg_catalog.=) 'transactionid' and l.pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()) then
         raise exception 'a trigger that was deferred twice has written something' using errcode = '25006';
       end if;
-$check$ else '' end)
+$check$ else '' end), '<is_deferring>', is_deferring)
 $$;
-comment on function pgqueue._ending_steps() is 'What a runner does when the statement of a job has run: a part of pgqueue._job_steps and of what _make_result_runner makes';
+comment on function pgqueue._ending_steps(text) is 'What a runner does when the statement of a job has run: a part of pgqueue._job_steps and of what _make_result_runner makes. is_deferring: the condition under which a trigger may have deferred further work';
 
-create or replace function pgqueue._job_steps(job_id text)
+create or replace function pgqueue._job_steps(job_id text, is_deferring text)
   returns text
   language sql stable
   set search_path = pg_catalog, pg_temp
@@ -108,12 +109,12 @@ as $$
       execute pg_catalog.concat('execute pgqueue_job(',
         (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
     end if;
-$steps$, '<job_id>', job_id) || pgqueue._ending_steps() || $steps$
+$steps$, '<job_id>', job_id) || pgqueue._ending_steps(is_deferring) || $steps$
     -- step: close
     execute 'close all';
 $steps$
 $$;
-comment on function pgqueue._job_steps(text) is 'What a runner does to run one job: a part of the bodies that _make_runner and _make_group_runner make. job_id: the expression for the number of the job; its other values are in the variable job';
+comment on function pgqueue._job_steps(text, text) is 'What a runner does to run one job: a part of the bodies that _make_runner and _make_group_runner make. job_id: the expression for the number of the job; its other values are in the variable job; is_deferring: as in pgqueue._ending_steps';
 
 create or replace function pgqueue._make_runner(role oid)
   returns void
@@ -180,7 +181,7 @@ begin
       return row_count;
     end
     $run$
-  $body$, role, pgqueue._job_steps('id'));
+  $body$, role, pgqueue._job_steps('id', 'true'));
   execute format($body$
     create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
       language plpgsql
