@@ -62,6 +62,11 @@ class BatchSize:
             share, weight = waiting / running, self._SAMPLE_WEIGHT if self._waiting is not None else 1.0
             self._waiting = share * weight + (self._waiting or 0.0) * (1 - weight)
 
+    @property
+    def are_quick(self) -> bool:
+        """Whether a chunk of the largest size ends within 50 ms."""
+        return self.jobs == self._MOST
+
     def _are_short(self) -> bool:
         """Return whether jobs are long only because the server is busy, as far as that is known."""
         if self._waiting is None or self._waiting > self._WAITING_SHARE:

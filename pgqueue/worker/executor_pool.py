@@ -11,7 +11,7 @@ from .batch_monitor import BatchMonitor
 from .cancel_poller import CancelPoller
 from .cancellation import Canceler, Cause
 from .claimed_job import ClaimedJob
-from .dispatch import Dispatch
+from .dispatch import HOLD_SECONDS, Dispatch
 from .executor import Executor
 from .executor_threads import ExecutorThreads
 from .monitoring.waiting_jobs import WaitingJobs
@@ -71,6 +71,7 @@ class ExecutorPool:
             on_chunk=self._batch_monitor.wake,
             on_resize=listener.on_change,
             on_wait=lambda: self.canceler.schedule(_LOOK_AGAIN_SECONDS, self.work.look_again),
+            on_hold=lambda: self.canceler.schedule(HOLD_SECONDS, self.work.hand_out_held),
         )
         self._waiting_jobs = WaitingJobs(self.canceler.schedule, self.work.waiting_jobs, self._reports.tell_waiting)
         self.cancel_poller = CancelPoller(database, self.canceler, self.work.running_jobs)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
 #: of the server takes away (names of custom settings, say) goes with it.
 _LONG_SECONDS = 0.5
-_MOST_JOBS = 5000
+_MOST_JOBS = 20_000
 #: The session returns to these settings after each job. A timeout here would be that of a whole call: the batch monitor
 #: enforces the timeouts of jobs.
 _OPTIONS = to_options(BATCH_SETTINGS)

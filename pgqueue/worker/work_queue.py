@@ -42,6 +42,7 @@ class WorkQueue:
         on_chunk: is called when an executor begins a chunk, in whatever thread, with the lock held.
         on_resize: is called when the number of executors changes; likewise.
         on_wait: is called when jobs wait for other jobs, so that `look_again` is called in a while; likewise.
+        on_hold: is called when jobs are held back, so that `hand_out_held` is called in a moment; likewise.
     """
 
     def __init__(
@@ -51,15 +52,17 @@ class WorkQueue:
         on_chunk: Callable[[], None],
         on_resize: Callable[[], None],
         on_wait: Callable[[], None],
+        on_hold: Callable[[], None],
     ) -> None:
         self._dispatch = dispatch
         self._threads = threads
         self._on_chunk = on_chunk
         self._on_resize = on_resize
         self._on_wait = on_wait
+        self._on_hold = on_hold
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._is_closed = self._looks_again = False
+        self._is_closed = self._looks_again = self._holds = False
 
     # From the executors
 
@@ -77,6 +80,7 @@ class WorkQueue:
                 self._assign(executor, work)
                 return work
             inbox = self._threads.add_idle(executor)
+            self._look_after_held()
         return self._wait_for_work(executor, inbox)
 
     def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
@@ -142,6 +146,12 @@ class WorkQueue:
         """Let executors that are free take what may run now, and start some for the rest."""
         with self._lock:
             self._hand_out_waiting()
+
+    def hand_out_held(self) -> None:
+        """Let executors take what was held back, unless there is a newer reason to hold it back."""
+        with self._lock:
+            self._holds = False
+            self._hand_out()
 
     def look_again(self) -> None:
         """Look for all that is waited for: it may have become ready."""
@@ -278,6 +288,8 @@ class WorkQueue:
             executor, inbox = self._threads.take_idle(work.submitter if isinstance(work, ClaimedJob) else None)
             inbox.put(work)
             self._assign(executor, work)
+        if self._threads.idle:
+            self._look_after_held()
 
     def _hand_out_waiting(self) -> bool:
         self._hand_out()
@@ -285,6 +297,11 @@ class WorkQueue:
         if is_left:
             self._start_for_waiting()
         return is_left
+
+    def _look_after_held(self) -> None:
+        if not (self._holds or self._is_closed) and self._dispatch.is_holding:
+            self._holds = True
+            self._on_hold()
 
     def _look_again_soon(self) -> None:
         if len(self._dispatch.waits) and not self._looks_again:

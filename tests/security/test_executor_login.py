@@ -363,7 +363,9 @@ LATE = {
 @pytest.mark.parametrize("kind", LATE)
 @pytest.mark.parametrize("place", ["alone", "grouped", "grouped with what makes the trigger"])
 def test_no_code_of_a_job_runs_at_a_commit_that_is_not_its_submitters(alice, trail, executor, worker, kind, place):
-    alice.execute(f"create function lair.late() returns trigger language plpgsql as $$ begin {LATE[kind]} return null; end $$")
+    alice.execute(
+        f"create function lair.late() returns trigger language plpgsql as $$ begin {LATE[kind]} return null; end $$"
+    )
     make = """create constraint trigger late after insert on lair.src deferrable initially deferred
                 for each row execute function lair.late()"""
     attack = "insert into lair.src values (1)"

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,7 +19,9 @@ from pgqueue.worker.batch_size import BatchSize, GroupSize
 from pgqueue.worker.calls_for_celery import CallsForCelery
 from pgqueue.worker.claimed_job import ClaimedJob
 from pgqueue.worker.dispatch import Dispatch
+from pgqueue.worker.executor_threads import ExecutorThreads
 from pgqueue.worker.job_waits import Awaited, Waiter
+from pgqueue.worker.work_queue import WorkQueue
 
 ADA, BOB = 1, 2
 
@@ -65,6 +68,84 @@ def test_of_many_roles_with_a_few_jobs_each_an_executor_takes_all_that_a_role_ha
     dispatch.waiting.add([batch_job(n, role) for role in range(20) for n in range(5)])
 
     assert len(ids(dispatch.next(size=4, most=4))) == 5
+
+
+def free_executor() -> Any:
+    return Mock(submitter_session=Mock(role=None))
+
+
+def grouped_jobs(*numbers: int, role: int = ADA) -> list[BatchJob]:
+    return [BatchJob(n, 1, role, f"{n}:1", "q", 100) for n in numbers]
+
+
+@pytest.fixture
+def busy(dispatch: Dispatch) -> Chunk:
+    """A group of short jobs that has just begun."""
+    dispatch.batch_size.jobs = 100
+    chunk = Chunk(grouped_jobs(*range(1, 51)))
+    dispatch.running[executor()] = chunk
+    return chunk
+
+
+def test_a_few_short_jobs_wait_for_more_while_a_group_of_their_role_runs(dispatch: Dispatch, busy: Chunk) -> None:
+    dispatch.waiting.add(grouped_jobs(*range(100, 110)))
+    assert dispatch.next(size=8, most=8) is None
+    assert dispatch.is_holding
+
+    dispatch.waiting.add(grouped_jobs(*range(110, 200)))
+    assert not dispatch.is_holding
+    assert len(ids(dispatch.next(size=8, most=8))) == 100
+
+
+def test_a_few_short_jobs_run_when_the_group_has_ended_or_takes_long(dispatch: Dispatch, busy: Chunk) -> None:
+    dispatch.waiting.add(grouped_jobs(100, 101))
+    busy.begun_at -= 0.06
+    assert ids(dispatch.next(size=8, most=8)) == [100, 101]
+
+    dispatch.waiting.add(grouped_jobs(102))
+    dispatch.running.clear()
+    assert ids(dispatch.next(size=8, most=8)) == [102]
+
+
+def test_no_job_waits_for_a_group_of_another_role_or_of_jobs_that_take_longer_or_that_are_few(
+    dispatch: Dispatch, busy: Chunk
+) -> None:
+    dispatch.waiting.add(grouped_jobs(100))
+    dispatch.waiting.add(grouped_jobs(200, role=BOB))
+    assert ids(dispatch.next(size=8, most=8)) == [200]
+
+    dispatch.batch_size.jobs = 99
+    assert ids(dispatch.next(size=8, most=8)) == [100]
+
+    dispatch.batch_size.jobs = 100
+    dispatch.waiting.add([batch_job(101)])
+    assert ids(dispatch.next(size=8, most=8)) == [101]
+
+    busy.jobs = busy.jobs[:9]
+    dispatch.waiting.add(grouped_jobs(102))
+    assert ids(dispatch.next(size=8, most=8)) == [102]
+
+
+def test_what_is_held_back_is_handed_out_a_moment_later_though_nothing_else_happens(
+    dispatch: Dispatch, busy: Chunk
+) -> None:
+    """Else it would wait for a long job of the group."""
+    calls: list[str] = []
+    threads = ExecutorThreads(3, 3, lambda _number: executor())
+    work = WorkQueue(dispatch, threads, *[lambda: None] * 3, on_hold=lambda: calls.append("hold"))
+    threads.threads += [free_executor(), executor(), executor()]
+    inbox = threads.add_idle(threads.threads[0])
+
+    work.add(grouped_jobs(100))
+    work.add(grouped_jobs(101))
+    assert calls == ["hold"]
+    work.hand_out_held()
+    assert calls == ["hold"] * 2
+
+    busy.begun_at -= 0.06
+    work.hand_out_held()
+    assert ids(inbox.get_nowait()) == [100, 101]
+    assert calls == ["hold"] * 2
 
 
 def test_a_job_of_the_top_level_lane_comes_alone(dispatch: Dispatch) -> None:

@@ -150,8 +150,8 @@ begin
           now_at := pg_catalog.clock_timestamp();
         end if;
       end loop;
-      -- What waits for the commit would run as the executors' login. Its trigger is still there: none can be dropped that has something
-      -- to do.
+      -- A trigger that waits for the commit would run as the executors' login. It is still there, because no trigger that has something to do
+      -- can be dropped.
       if are_deferred is null and exists (
         select from pg_catalog.pg_trigger t
         where t.tgdeferrable
