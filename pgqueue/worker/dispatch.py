@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 #: An executor takes at least this part of what it may take at once, even if others are free.
 _LEAST_SHARE = 10
-#: A group of so many jobs costs little beside them, and no job waits for one of fewer than the second number.
-_FULL, _SOME = 100, 10
-#: Jobs are held back for no group that began earlier, in seconds: as long as a chunk of quick jobs may take.
-HOLD_SECONDS = 0.05
+#: No job is held back for a group of fewer jobs, or for one that began earlier: a chunk of quick jobs takes no longer.
+_SOME, HOLD_SECONDS = 10, 0.05
 
 
 class Dispatch:
@@ -114,7 +112,7 @@ class Dispatch:
         A group costs as much as ten short jobs beside its own. A few jobs that run as soon as the next claim has
         brought them do not end earlier, but make every group small.
         """
-        size = min(self.waiting.group_commit(role), _FULL)
+        size = self.waiting.group_commit(role)
         if size == 1 or self.waiting.count(role) >= size or not self.batch_size.are_quick:
             return False
         since = monotonic() - HOLD_SECONDS
