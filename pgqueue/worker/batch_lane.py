@@ -67,6 +67,8 @@ class BatchRunner:
         self._kept = kept
         self._notices = ChunkNotices(context, on_wait)
         self._group_size = GroupSize()
+        #: Whether the last call ended with an error, so that the session has not passed the gate since.
+        self._has_failed = False
         #: The span of the job that runs, if it has one; and the error that ended it.
         self._span: JobSpan | None = None
         self._span_error: Fields = {}
@@ -108,12 +110,14 @@ class BatchRunner:
                 rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
                 left = [*rest, *left[len(jobs) :]]
                 has_ended = True
+                self._has_failed = False
                 self._kept.jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost, called_at, session, jobs if is_group else ())
             except (psycopg.Error, UnicodeError) as error:
                 chunk.pid = None
+                self._has_failed = True
                 fields = fields_of(error)
                 if is_group:
                     self._break_up(chunk, jobs, fields)
@@ -155,6 +159,9 @@ class BatchRunner:
 
     def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
         """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
+        if self._has_failed:
+            # Its calls pass the gate only at their end.
+            self._kept.forget_runs()
         chunk.phase += 1
         self._notices.begin_group()
         try:

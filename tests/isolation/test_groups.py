@@ -1,7 +1,6 @@
 """Jobs that share a transaction, and whoever acts or dies between two lines of it.
 
-The lines: the claim; the call (its gate, the locks of all rows, job after job, the end of the group, the commit, the gate
-again); the answer; what failed in the group, by itself. Who acts between them: the session that runs the group, which may
+The lines: the claim; the call (the locks of all rows, job after job, the end of the group, the commit, the gate); the answer; what failed in the group, by itself. Who acts between them: the session that runs the group, which may
 be ended; its worker, which may die or lose its presence; another worker that takes over; whoever cancels; other
 transactions that want the same rows.
 """
@@ -355,6 +354,35 @@ def test_a_signal_that_comes_after_the_commit_of_a_group_reaches_nobody(
     assert fetch_value(owner, WORDS) == ["a", "b"]
     assert fetch_value(alice, ENDED) == ["succeeded"] * 2
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_a_signal_for_a_job_that_has_just_failed_reaches_no_job_of_the_next_group(
+    db, alice, owner, worker, runner, in_background
+):
+    """That group would roll back, unless its job catches the signal, as this one does."""
+    catches = "do $$ begin perform pg_sleep(0.2); exception when query_canceled then insert into public.seen values ('x'); end $$"
+    enqueue(alice, "lock table public.door; select 1 / 0", catches, insert("b"))
+    [failing, *others] = chunk_of(worker).jobs
+    close_door(owner)
+    run = in_background(runner.run, Chunk([failing._replace(group_commit=1), *others]))
+    [(pid,)] = eventually(lambda: db.execute(RUNS))
+    monitor = db.connect()
+    monitor.execute("begin; lock table pgqueue.run_gate in exclusive mode")
+    # The monitor has seen that the job runs. Now it ends, and then comes the signal.
+    owner.execute("commit")
+    eventually(lambda: fetch_value(alice, ENDED) == ["failed"])
+    # At the gate, or in the job that catches.
+    eventually(
+        lambda: db.execute(
+            "select pid from pg_stat_activity where pid = %s and wait_event_type in ('Lock', 'Timeout')", [pid]
+        )
+    )
+    monitor.execute("select pg_cancel_backend(%s)", [pid])
+    monitor.execute("commit")
+    run.result()
+
+    assert fetch_value(alice, ENDED) == ["failed", "succeeded", "succeeded"]
+    assert fetch_value(owner, WORDS) == ["b"]
 
 
 def test_a_signal_for_a_group_does_not_reach_a_job_of_it_that_runs_again_by_itself(

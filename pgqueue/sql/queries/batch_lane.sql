@@ -32,7 +32,9 @@ unlisten *;
 select pg_catalog.pg_advisory_unlock_all();
 discard temp;
 discard sequences;
-select pgqueue_run.forget_role()
+select pgqueue_run.forget_role();
+-- A signal that is sent too late to a job whose call ended with an error ends this statement at the latest.
+select pgqueue_run.pass_gate()
 
 -- name: running_message
 select message::text, message -> 'headers' ->> 'shadow'
