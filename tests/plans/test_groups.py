@@ -51,3 +51,16 @@ def test_a_group_reads_and_ends_its_jobs_by_index_and_touches_about_its_size(cro
     assert finish.buffers < 30 * COUNT
     assert not any({"message", "activity", "request", "dependency"} & plan.scanned for plan in (take, finish, checks))
     assert checks.buffers < 8 * COUNT
+
+
+def test_a_look_at_what_runs_reads_each_session_once_however_many_jobs_it_has(crowd, claims):
+    sessions = [crowd.explained.session.info.backend_pid, *(1_000_000 + n for n in range(3))]
+    pids = [sessions[n % 4] for n in range(COUNT)]
+    ids, tokens = [claim.id for claim in claims], [claim.token for claim in claims]
+
+    rows, plans = crowd.explained.run("select * from pgqueue._oversee(%s, %s, %s, 50, 2000)", [ids, tokens, pids])
+
+    assert rows == []
+    look = plan_of(plans, "with slow as materialized")
+    reads = [node for node in look.nodes() if node.get("Function Name") == "pg_stat_get_activity"]
+    assert sum(node["Actual Loops"] for node in reads) == 4
