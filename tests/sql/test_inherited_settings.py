@@ -472,7 +472,7 @@ def test_a_row_order_counts_only_with_what_its_own_role_has_captured(alice, bob,
         f"""do $$ begin
              perform public.note();
              {order};
-             perform set_config('pgqueue.row_seal', '', true);
+             perform set_config('pgqueue.row_seals', '', true);
              {order};
              perform set_config('pgqueue.captured_seal', null, true);
              {order};
