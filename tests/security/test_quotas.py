@@ -15,6 +15,7 @@ DOORS = {
     "trigger": "insert into noted values (1)",
     "publishing": "select pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null, null)",
     "outbox": "insert into pgqueue.outbox (cookie, kind, queue, sql, settings) values (1, 'job', 'q', 'select 1', '{}')",
+    "job_outbox": "insert into pgqueue.job_outbox (cookie, queue, sql, settings) values (1, 'q', 'select 1', '{}')",
 }
 
 

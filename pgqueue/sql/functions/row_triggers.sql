@@ -86,8 +86,8 @@ begin
   if current_setting('debug_print_plan') <> 'off' then
     return null;  -- The caller could read the secret in the plan of what follows.
   end if;
-  -- The digest covers all that decides, so a row whose digest is known needs no other look. The parts before the secret have a fixed
-  -- length, and the text of an array shows its end. extract(epoch ...), which is numeric, would take 1 µs.
+  -- The digest covers all that decides, so a row whose digest is known needs no other look. The parts before the secret have one length
+  -- each, or none, and the text of an array shows its end. extract(epoch ...), which is numeric, would take 1 µs.
   digest := encode(sha256(
     timestamptz_send(transaction_timestamp()) || int4send(pg_backend_pid()) || oidsend(new.role) || oidsend(coalesce(new.relation, 0))
       || int4send(hashtext(coalesce(new.columns, ''))) || coalesce(interval_send(timeout), '')
