@@ -481,7 +481,9 @@ def test_a_row_order_counts_only_with_what_its_own_role_has_captured(alice, bob,
     alice.execute(order)
 
     assert alice.execute("insert into pgqueue.row_order (statement) values (null)").rowcount == 0
-    assert refused(alice, "insert into pgqueue.row_order (role, statement) values (1, 'select 1')").sqlstate == "42501"
+    for column, value in (("role", "1"), ("search_path", "'evil'")):
+        error = refused(alice, f"insert into pgqueue.row_order ({column}, statement) values ({value}, 'select 1')")
+        assert error.sqlstate == "42501", column
     assert owner.execute("select submitter::regrole::text, sql from pgqueue.message order by id").fetchall() == [
         ("bob", "select $1"),
         ("bob", "select 1"),
