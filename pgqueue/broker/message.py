@@ -64,8 +64,10 @@ class Message(virtual.Message):
             return
         payload = {**payload, "headers": {name: value for name, value in headers.items() if name != _COMPRESSION}}
         try:
-            encoding = payload["properties"].get("body_encoding")
-            body = decompress(channel.decode_body(payload.get("body"), encoding), method, channel.max_decompressed_size)
+            body = channel.decode_body(payload.get("body"), payload["properties"].get("body_encoding"))
+            # The queue keeps compressed bytes that are UTF-8 by chance, or by their method, as text.
+            raw = body.encode() if isinstance(body, str) else body
+            body = decompress(raw, method, channel.max_decompressed_size)
         except DecompressedTooLarge:
             raise
         except Exception:  # noqa: BLE001 - as kombu does: the error is raised when the message is decoded

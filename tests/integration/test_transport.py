@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from amqp.exceptions import RecoverableConnectionError
-from kombu import Connection, Exchange, Producer, Queue
+from kombu import Connection, Exchange, Producer, Queue, compression
 from kombu.exceptions import ChannelError
 
 import pgqueue.broker  # noqa: F401 - registers the scheme
@@ -212,8 +212,8 @@ def test_bindings_and_consumers_can_be_counted(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("serializer", ["json", "pickle", "yaml"])
-@pytest.mark.parametrize("compression", [None, "zlib"])
-def test_a_body_comes_back_as_it_was(connect: Connect, serializer: str, compression: str | None) -> None:
+@pytest.mark.parametrize("method", [None, "zlib"])
+def test_a_body_comes_back_as_it_was(connect: Connect, serializer: str, method: str | None) -> None:
     body = {"text": "Grüße \0 ☃", "list": [1, 2.5, None]}
     connection = connect()
     queue = connection.SimpleQueue("q", queue_opts={})
@@ -223,9 +223,26 @@ def test_a_body_comes_back_as_it_was(connect: Connect, serializer: str, compress
         "application/x-python-serialize",
     }
 
-    queue.put(body, serializer=serializer, compression=compression)
+    queue.put(body, serializer=serializer, compression=method)
 
     assert queue.get(timeout=20).payload == body
+    queue.close()
+
+
+def test_a_compressed_body_that_is_text_comes_back_as_it_was(connect: Connect) -> None:
+    compression.register(
+        lambda body: body.hex().encode(),
+        lambda body: bytes.fromhex(body.decode()),
+        "application/x-hexadecimal",
+        aliases=["hexadecimal"],
+    )
+    connection = connect()
+    queue = connection.SimpleQueue("q", queue_opts={})
+
+    queue.put({"text": "Grüße"}, compression="hexadecimal")
+
+    message = queue.get(timeout=20)
+    assert message.payload == {"text": "Grüße"}
     queue.close()
 
 
