@@ -194,19 +194,13 @@ begin
     perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
   end if;
   if pgqueue._is_plain_call(options) then
-    -- The usual job is one statement, and a view refuses a bad one. Each further expression would be prepared again in each
-    -- transaction, and a SET clause would cost as much. So every name that could be shadowed is used in functions that are bound to
-    -- the objects they use.
-    if kept operator(pg_catalog.=) 'none' and pgqueue._inherited_timeout(settings) is null then
-      insert into pgqueue.job_outbox (cookie, session_id, queue, sql, params, settings)
-      values (pgqueue._random_bigint(), pgqueue._session_id(), options.queue, sql, params, pgqueue._inherited(settings))
-      returning job_outbox.id, job_outbox.cookie, pgqueue._nobody_sleeps(options.queue) into handle.id, handle.cookie, nobody_sleeps;
-    else
-      insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
-      values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, options.queue, sql, params, pgqueue._inherited(settings),
-              pgqueue._inherited_timeout(settings))
-      returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(options.queue) into handle.id, handle.cookie, nobody_sleeps;
-    end if;
+    -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each further expression would be prepared again in
+    -- each transaction, and a SET clause would cost as much. So every name that could be shadowed is used in functions that are
+    -- bound to the objects they use.
+    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+    values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, options.queue, sql, params, pgqueue._inherited(settings),
+            pgqueue._inherited_timeout(settings))
+    returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(options.queue) into handle.id, handle.cookie, nobody_sleeps;
     if not nobody_sleeps then
       perform pgqueue._wake(options.queue);
     end if;

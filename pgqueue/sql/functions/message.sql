@@ -1,6 +1,7 @@
 -- after: caller, enrollment, quotas
 -- The rules for rows of pgqueue.message. All inserts use the view pgqueue.inbox, those of roles use pgqueue.outbox. The exceptions
--- are jobs without options, which check the same: pgqueue.job_outbox, and pgqueue._put_row_job for those of row triggers.
+-- are jobs without options, of which the same is checked: pgqueue.job_outbox for programs that send one, and pgqueue._put_row_job for
+-- row triggers.
 
 create or replace function pgqueue._rank(priority smallint, id bigint)
   returns bigint
