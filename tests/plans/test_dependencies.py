@@ -6,7 +6,7 @@ from tests.harness.people import fetch_value
 from tests.plans.explained import plan_of
 
 COUNT = 2000
-FINISH = "select pgqueue_run.finish_job(%s, %s, 1, 'w1')"
+FINISH = "select pgqueue_run.finish_job(%s, %s, '1 on t', 'w1')"
 PLAIN = "with gone as ( delete from pgqueue.message"
 TABLES = {"dependency", "message", "batch", "batch_outcome", "dependency_check"}
 

@@ -191,7 +191,7 @@ def test_a_job_of_the_batch_lane_touches_its_own_rows(crowd):
 
     def run(job_id, token):
         yield crowd.explained.run(f"select {runner}(%s, %s)", [job_id, token])
-        yield crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+        yield crowd.explained.run("select pgqueue_run.finish_job(%s, %s, '1 on ', 'somebody')", [job_id, token])
 
     for row in rows[:7]:  # plpgsql thinks about a generic plan from the sixth time on
         steps = list(run(*row))
@@ -258,7 +258,7 @@ def test_messages_without_a_key_know_nothing_of_keys(crowd):
     _, submitted = crowd.explained.run("select pgqueue.enqueue('select 1', queue => 'plain')")
     claims, claimed = claim(crowd, ["plain"], 1)
     ((job_id, token),) = claims
-    _, ended = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+    _, ended = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, '1 on ', 'somebody')", [job_id, token])
 
     for plan in [*submitted, *claimed, *ended]:
         assert not [index for index in plan.indexes if index.startswith("unique_hold")]

@@ -47,7 +47,7 @@ def test_a_job_that_succeeds_reads_and_writes_nothing_of_failures(crowd):
     session = crowd.explained.session
     session.execute("begin")
     crowd.explained.run(f"select pgqueue_take.take_{claim.message}(%s, %s)", [claim.id, claim.token])
-    _, plans = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'w1')", [claim.id, claim.token])
+    _, plans = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, '1 on ', 'w1')", [claim.id, claim.token])
     session.execute("rollback")
     crowd.worker.release(claim, undelivered=True)
 
