@@ -1,5 +1,7 @@
 """What rows that are done but not yet vacuumed cost those that come after them."""
 
+import json
+
 import pytest
 
 from tests.harness import eventually
@@ -73,6 +75,25 @@ def test_under_a_held_snapshot_a_claim_looks_above_what_was_claimed(crowd, witho
 
     print(f"pages of a claim of {BATCH}: {before} before, then {without} without and {during} with bounds")
     assert during < before + 200 < without
+    holder.execute("commit")
+
+
+def test_a_look_past_dead_rows_makes_the_session_keep_bounds_and_look_less_often_as_they_grow(crowd, without_vacuum):
+    holder = crowd.db.connect()
+    holder.execute("begin isolation level repeatable read")
+    holder.execute("select count(*) from pgqueue.message where queue = 'nothing'")
+    remember = "select set_config('pgqueue.claim_memory', %s, false)"
+
+    crowd.owner.execute(remember, ["{}"])
+    drain(crowd)
+    kept = json.loads(fetch_value(crowd.owner, "select current_setting('pgqueue.claim_memory')"))["job"]
+    crowd.owner.execute(remember, [json.dumps({"job": {**kept, "full_at": 0, "seconds": 0.0001}})])
+    assert fetch_one(crowd.owner, CLAIM, [crowd.worker.id, BATCH])
+    later = json.loads(fetch_value(crowd.owner, "select current_setting('pgqueue.claim_memory')"))["job"]
+
+    assert kept["bounds"]["busy"]
+    assert later["seconds"] == 0.0002
+    crowd.owner.execute(remember, [""])
     holder.execute("commit")
 
 

@@ -21,7 +21,7 @@ declare
   begun_at timestamptz;
   seed bytea;
   seconds float8;
-  last_seconds float8;
+  look_seconds float8;
   ids bigint[] := '{}';
   -- One claim in ten serves messages that have waited for long behind higher priorities.
   is_generous boolean := random() < 0.1;
@@ -51,11 +51,12 @@ begin
   select exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null),
          exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
          exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
-         memory is not null
+         bounds is not null
            or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = any (_claim.queues)),
          -- Queues with limits or keys have a claim of their own. Both tests end at once where no queue has any.
          exists (select from pgqueue.limit_rule) or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is not null)
   into is_registered, is_due, has_dead_letters, is_ready, is_limited;
+  look_seconds := extract(epoch from clock_timestamp() - begun_at);
   if not is_registered then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
@@ -200,18 +201,21 @@ begin
     -- The first claim of a session includes planning, so its duration says nothing about dead rows.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
-  elsif seconds > 0.005 + 0.00004 * cardinality(ids) + 0.0001 * cardinality(_claim.queues) and pgqueue._may_be_bounded(_claim.queues) then
+  elsif (look_seconds > 0.0005 + 0.00001 * cardinality(_claim.queues)
+         or seconds > 0.005 + 0.00004 * cardinality(ids) + 0.0001 * cardinality(_claim.queues)) and pgqueue._may_be_bounded(_claim.queues) then
     -- The claim is expensive: it has read past many finished messages, which a snapshot held elsewhere keeps VACUUM from
-    -- removing. Messages that come back below the bounds (a retry, a lost worker's message, a late commit) are found by a full
-    -- read, which takes at most 2 % of the time while there are enough messages above the bounds.
+    -- removing. The look for the first ready message shows that soonest, but only of one queue. Messages that come back below
+    -- the bounds (a retry, a lost worker's message, a late commit) are found by a full read, which takes at most 2 % of the time
+    -- while there are enough messages above the bounds.
     if memory is null then
       -- A single slow claim may be due to a busy machine and not to the rows that were read. Messages that came back would then
       -- wait 50 times as long.
       memory := jsonb_build_object('seconds', seconds);
     else
-      last_seconds := (memory ->> 'seconds')::float8;
-      memory := jsonb_build_object('bounds', pgqueue._bound_roles(_claim.kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
-      seconds := least(extract(epoch from clock_timestamp() - begun_at), last_seconds);
+      memory := memory || jsonb_build_object(
+        'bounds', pgqueue._bound_roles(_claim.kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+      -- A read grows with the rows, and one that a busy machine has delayed counts twice the last one at most.
+      seconds := least(extract(epoch from clock_timestamp() - begun_at) + look_seconds, 2 * (memory ->> 'seconds')::float8);
       memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
     end if;
   elsif memory is null then
