@@ -289,6 +289,10 @@ CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS pgqueue.endi
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._begin_other(id bigint, token bigint, is_found boolean, expires_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1335,6 +1339,11 @@ CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.trac
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._finish_other(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -2819,6 +2828,10 @@ CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
 CREATE FUNCTION pgqueue._slow_since() RETURNS timestamp with time zone
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._snooze_job(id bigint, token bigint, note text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
     LANGUAGE sql;
 
@@ -2871,9 +2884,12 @@ CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint DEFAULT NULL::bigint) RETURNS boolean
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text DEFAULT '200ms'::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4790,6 +4806,8 @@ GRANT ALL ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._begin_other(id bigint, token bigint, is_found boolean, expires_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) TO pgqueue_user;
 
@@ -5469,6 +5487,8 @@ REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._finish_other(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) FROM PUBLIC;
 
@@ -6459,6 +6479,8 @@ GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._snooze_job(id bigint, token bigint, note text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 
@@ -6504,8 +6526,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
-#: What reads a job for its runner: until it returns, the job has not begun.
+#: The function that reads a job for its runner. The job begins when it returns.
 _TAKE = "pgqueue_take.take_"
 #: The call that writes the end of a job.
 _END = "finish_job("

@@ -296,7 +296,7 @@ def settled(seconds_per_job: float, waiting: int | None = None) -> BatchSize:
 
 
 def test_on_a_busy_server_calls_stay_as_large_as_keeps_them_cheap() -> None:
-    assert (settled(0.013).jobs, settled(0.013, waiting=0).jobs) == (3, 16)
+    assert (settled(0.006).jobs, settled(0.006, waiting=0).jobs) == (8, 32)
     # Not for longer than 250 ms.
     assert settled(0.03, waiting=1).jobs == 8
     assert settled(0.3, waiting=0).jobs == 1

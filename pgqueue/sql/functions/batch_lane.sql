@@ -167,7 +167,7 @@ declare
   is_moved boolean;
 begin
   -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
-  -- A job has not begun before its runner has its row. What comes until then, such as a late signal, belongs to no job.
+  -- A job has not begun before its runner has its row. An error until then, of a late signal for example, belongs to no job.
   if is_jobs and pgqueue._runner_step(error) is distinct from 'take' then
     select q.* into m
     from unnest(ids, tokens) with ordinality c (id, token, n)

@@ -32,8 +32,7 @@ create or replace function pgqueue._setting_steps(job_id text)
   set search_path = pg_catalog, pg_temp
 as $$
   select replace($steps$
-    -- One expression handles the settings that every job has, and tells whether there are others, for which a query costs three times as
-    -- much.
+    -- One expression handles the settings that every job has. A query, which costs three times as much, is only for other settings.
     if pg_catalog.concat(
       pg_catalog.set_config('pgqueue.job_id', <job_id>::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
       pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) operator(pg_catalog.<>) ''
@@ -182,8 +181,8 @@ begin
       end if;
       deallocate all;
       %2$s
-      -- What its end has to know: the rows, whether to wait for the disk, whether others wait for it, and for how long a job that has called
-      -- pgqueue.snooze is put off. One expression reads it all, because each one is prepared again in each transaction.
+      -- The end of the job needs these: the rows, whether to wait for the disk, whether other jobs wait for it, and for how long a job that has
+      -- called pgqueue.snooze is put off. One expression reads it all, because each one is prepared again in each transaction.
       return pg_catalog.concat(row_count, ' ', pg_catalog.current_setting('synchronous_commit'), ' ', job.has_dependants,
                                pg_catalog.current_setting('pgqueue.snooze_ms', true), pg_catalog.pg_advisory_unlock_all());
     end
