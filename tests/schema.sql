@@ -3984,7 +3984,7 @@ CREATE TABLE pgqueue.run_gate (
 
 ALTER TABLE ONLY pgqueue.run_gate REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
+COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment at the begin and the end of each call (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
 
 ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.schedule_id_seq

@@ -8,11 +8,11 @@ create or replace function pgqueue_run.pass_gate()
 as $$
 begin
   -- A session that cancels a job locks this, and signals a session that runs the job: a signal that comes too late hits a session
-  -- here, between two jobs. No role but the owner can lock it.
+  -- here, or where it waits for the row of its next job (pgqueue._stop_run). No role but the owner can lock it.
   lock table pgqueue.run_gate in row share mode;
 end
 $$;
-comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until no session cancels a job that this session has run';
+comment on function pgqueue_run.pass_gate() is 'Between two calls that run jobs, in a transaction of its own: waits until no session cancels a job that this session has run';
 
 create or replace function pgqueue_run.forget_role()
   returns void
