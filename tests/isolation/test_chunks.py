@@ -224,3 +224,21 @@ def test_who_stops_a_job_holds_the_jobs_behind_it_and_signals_nobody_while_anoth
     assert fetch_value(owner, WORDS) == ["b"]
     # A job that has ended is not stopped, and whoever runs is not the one that was meant.
     assert fetch_value(batch_monitor, stop, [*run, *behind]) is False
+
+
+@pytest.mark.parametrize(
+    ("line", "ending"), [("pgqueue_take.take_", None), ("execute pg_catalog.concat(job.sql", "failed")]
+)
+def test_a_late_signal_just_before_a_runner_takes_its_job_fails_no_job(db, alice, owner, worker, line, ending):
+    """Between two statements of the runner nothing but its own line says where it was."""
+    enqueue(alice, insert("a"))
+    chunk = Chunk(db, worker)
+    (role,) = {claim.message for claim in chunk.claims}
+    source = fetch_value(owner, "select prosrc from pg_proc where proname = %s", [f"job_{role}"])
+    number = next(n for n, text in enumerate(source.split("\n"), 1) if line in text)
+    context = f"PL/pgSQL function pgqueue_run.job_{role}(bigint,bigint) line {number} at assignment"
+    error = {"sqlstate": "57014", "message": "canceling statement due to user request", "context": context}
+
+    settled = worker.settle_run(chunk.claims, error, chunk.session.info.backend_pid, is_jobs=True)
+
+    assert settled == [(chunk.ids[0], ending)]
