@@ -96,7 +96,7 @@ class Dispatch:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
         # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
-        limit, held, _ = self.supply(size)
+        limit, held, *_ = self.supply(size)
         if limit is None:
             return max(size, 1) * self.batch_size.stock
         beyond = sum(max(0, count - limit) for count in held.values())
@@ -113,7 +113,8 @@ class Dispatch:
         # Executors that are free may not run what a role has beyond its share.
         useful = sum(held.values()) if limit is None else sum(min(count, limit) for count in held.values())
         is_ample = 2 * useful > max(size, 1) * self.batch_size.stock
-        return JobSupply(limit, held if limit is not None else {}, is_ample)
+        has_free = limit is not None and len(self.running) - len(self.waits) < size
+        return JobSupply(limit, held if limit is not None else {}, is_ample, has_free)
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""

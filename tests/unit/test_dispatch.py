@@ -198,7 +198,7 @@ def test_a_worker_holds_some_rounds_of_jobs_for_each_executor(dispatch: Dispatch
     dispatch.batch_size.stock = 20
 
     assert dispatch.jobs_wanted(size=4) == 4 * 20
-    assert dispatch.supply(size=4) == JobSupply(3 * 20, {}, is_ample=False)
+    assert dispatch.supply(size=4) == JobSupply(3 * 20, {}, is_ample=False, has_free=True)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_few_jobs_of_unknown_length_go_to_an_executor_each(dispatch: Dispatch)
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
     dispatch.waiting.add([batch_job(n) for n in range(9)])
 
-    limit, held, _ = dispatch.supply(size=2)
+    limit, held, *_ = dispatch.supply(size=2)
 
     assert (limit, held) == (2, {ADA: 9})
     assert dispatch.jobs_wanted(size=2) == 2 * 2 + (9 - 2)
