@@ -389,6 +389,9 @@ CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._fingerprint_of(role name, caller_search_path text) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
     LANGUAGE sql STABLE;
 
@@ -1502,9 +1505,6 @@ CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._has_seen(captured text, seen_columns text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
-
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
 
@@ -1588,9 +1588,6 @@ CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS bo
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) RETURNS boolean
-    LANGUAGE sql STABLE;
-
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1648,6 +1645,12 @@ CREATE FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) RETURNS bool
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._is_usual_job(cookie bigint, sql text, params text[], settings jsonb) RETURNS boolean
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._is_usual_queue(queue text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
@@ -2218,8 +2221,7 @@ CREATE FUNCTION pgqueue._put_result(m pgqueue.message, command_tags text[], row_
 
 CREATE FUNCTION pgqueue._put_row_job() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET debug_print_plan TO 'off';
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql
@@ -2453,6 +2455,10 @@ CREATE FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._require_operator(role oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._require_own_worker(worker_id integer) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2679,7 +2685,7 @@ CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with 
 CREATE FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
+CREATE FUNCTION pgqueue._seen_columns(relation oid, columns text) RETURNS text
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
@@ -4202,6 +4208,8 @@ ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT pgqueue._calle
 
 ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
+ALTER TABLE ONLY pgqueue.job_outbox ALTER COLUMN kind SET DEFAULT 'job'::pgqueue.message_kind;
+
 ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
 
 ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT pgqueue._caller();
@@ -4209,6 +4217,8 @@ ALTER TABLE ONLY pgqueue.keyed_set ALTER COLUMN submitter SET DEFAULT pgqueue._c
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
 ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
+
+ALTER TABLE ONLY pgqueue.row_order ALTER COLUMN search_path SET DEFAULT current_setting('search_path'::text);
 
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT pgqueue._caller();
 
@@ -4898,6 +4908,9 @@ GRANT ALL ON FUNCTION pgqueue._capture_for_rows(relation oid, argv text[]) TO pg
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._fingerprint_of(role name, caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fingerprint_of(role name, caller_search_path text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
 
@@ -5564,9 +5577,6 @@ GRANT ALL ON FUNCTION pgqueue._has_ready_job(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._has_seen(captured text, seen_columns text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
@@ -5615,9 +5625,6 @@ GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_captured(captured text, caller_search_path text, seen_columns text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
@@ -5656,6 +5663,12 @@ REVOKE ALL ON FUNCTION pgqueue._is_sealed_outcome(task_id text, seal text) FROM 
 
 REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_usual_job(cookie bigint, sql text, params text[], settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_usual_job(cookie bigint, sql text, params text[], settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_usual_queue(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_usual_queue(queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_worker_login() FROM PUBLIC;
 
@@ -6200,6 +6213,9 @@ REVOKE ALL ON FUNCTION pgqueue._require_observable(queues text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._require_operator(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_operator(role oid) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._require_own_worker(worker_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
@@ -6351,8 +6367,8 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seeded_bigint(seed bytea, n bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, columns text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, columns text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
 
@@ -6976,6 +6992,20 @@ GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_admin;
 
+GRANT SELECT(id) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT INSERT(queue) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT INSERT(sql) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.job_outbox TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
@@ -7054,6 +7084,10 @@ GRANT INSERT(statement) ON TABLE pgqueue.row_order TO pgqueue_user;
 
 GRANT INSERT(params) ON TABLE pgqueue.row_order TO pgqueue_user;
 
+GRANT INSERT(relation) ON TABLE pgqueue.row_order TO pgqueue_user;
+
+GRANT INSERT(columns) ON TABLE pgqueue.row_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
@@ -7117,6 +7151,8 @@ CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notic
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 
+CREATE VIEW pgqueue.job_outbox (id bigint, cookie bigint, session_id bigint, kind pgqueue.message_kind, queue text, sql text, params text[], settings jsonb) WITH (security_barrier=true, check_option=cascaded);
+
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, after pgqueue.handle[], on_parent_failure text, batch bigint, continues_id bigint, continues_token bigint, id bigint, task_id text, outcome text);
@@ -7151,7 +7187,7 @@ CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_mes
 
 CREATE VIEW pgqueue.relays (queue text, target text, exchange text, routing_key text, changed_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.row_order (role oid, statement text, params text[]);
+CREATE VIEW pgqueue.row_order (role oid, statement text, params text[], relation oid, columns text, search_path text);
 
 CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 

@@ -91,7 +91,7 @@ class AsyncRunner:
             return Place(transaction.session, {})
         if isinstance(step, Ask):
             return await self.session.fetch(step.query, step.arguments, step.about, on_lost)
-        captured = (await self.session.captured())._asdict() if step.captures else {}
+        captured = (await self.session.captured()).arguments if step.captures else {}
         return Place(await self.session.connection(), captured)
 
     async def _await_end(self, handle: Handle, timeout: timedelta | float | None) -> bool:

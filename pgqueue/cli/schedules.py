@@ -124,7 +124,7 @@ def add(
             raise click.UsageError("--args and --kwargs are for --task")
         statement = sys.stdin.read() if sql == "-" else sql
         with ClientSession(dsn, application_name="pgqueue cli", hands_in=True) as session:
-            [(number,)] = session.fetch("add_own_schedule", sql=statement, **options, **session.captured._asdict())
+            [(number,)] = session.fetch("add_own_schedule", sql=statement, **options, **session.captured.arguments)
     if as_json:
         print_json({"id": number, "name": name})
     else:

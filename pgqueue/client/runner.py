@@ -83,7 +83,7 @@ class Runner:
         # connection has no other user.
         if given is not None:
             return Place(driver_connection(given), {})
-        return Place(self.session.connection, self.session.captured._asdict() if step.captures else {})
+        return Place(self.session.connection, self.session.captured.arguments if step.captures else {})
 
     def _await_end(self, handle: Handle, timeout: timedelta | float | None) -> bool:
         limit = to_interval(timeout, "timeout")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # A job with no other option than these is submitted by the fast path.
 _PLAIN_OPTIONS = frozenset({"queue"})
 _WHERE = Where(captures=True)
+_TWICE = "give the parameters either one by one or as params=, not both"
 
 
 def launch(
@@ -41,7 +42,7 @@ def enqueue(
 
     def submit(given: JobOptions) -> Call[Handle]:
         if is_own and not keep_result and given.keys() <= _PLAIN_OPTIONS:
-            return _hand_in("enqueue_plain_job", sql, values, params, given, {"cookie": new_cookie()})
+            return _enqueue_plain(sql, values, params, given)
         name = "enqueue_own_job" if is_own else "enqueue_job"
         return _hand_in(name, sql, values, params, given, {"keep_result": keep_result})
 
@@ -135,6 +136,27 @@ def _send_in_span(tracer: Any, options: JobOptions, submit: Callable[[JobOptions
         return handle
 
 
+def _enqueue_plain(
+    sql: str, values: Sequence[object], params: Sequence[object] | None, options: JobOptions
+) -> Call[Handle]:
+    if values and params is not None:
+        raise TypeError(_TWICE)
+    place: Place = yield _WHERE
+    settings = place.captured["plain_settings"]
+    if settings is None:
+        return (yield from _hand_in("enqueue_own_job", sql, values, params, options, {"keep_result": False}))
+    given = values or params
+    arguments = {
+        "cookie": str(new_cookie()),
+        "queue": options.get("queue", "default"),
+        "sql": sql,
+        "params": to_array(dump_parameters(given, place.session)) if given else None,
+        "plain_settings": settings,
+    }
+    rows: list[tuple[Any, ...]] = yield Ask("enqueue_plain_job", arguments)
+    return Handle(rows[0][0], rows[0][1])
+
+
 def _hand_in(
     name: str,
     sql: str,
@@ -144,7 +166,7 @@ def _hand_in(
     more: Mapping[str, object],
 ) -> Call[Handle]:
     if values and params is not None:
-        raise TypeError("give the parameters either one by one or as params=, not both")
+        raise TypeError(_TWICE)
     place: Place = yield _WHERE
     arguments = job_arguments(place.session, sql, values or params or (), options)
     rows: list[tuple[Any, ...]] = yield Ask(name, {**arguments, **place.captured, **more})

@@ -9,7 +9,9 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -36,11 +38,20 @@ _READ_ONLY = "25006"
 ANSWER_SECONDS = 30.0
 
 
-class Captured(NamedTuple):
+@dataclass(frozen=True)
+class Captured:
     """The settings that the jobs of a session inherit, and the pid of the server process that was asked."""
 
     backend_pid: int
     settings: str
+    #: The settings of a job without options; None: a timeout is an option of each job, or a pooler may stand before the
+    #: server session, so the server looks.
+    plain_settings: str | None
+
+    @cached_property
+    def arguments(self) -> Mapping[str, object]:
+        """The same as parameters of a query."""
+        return asdict(self)
 
 
 class ClientSession:
@@ -129,6 +140,8 @@ class ClientSession:
             PgQueueError: the server refused, or cannot be reached.
         """
         connection = self.connection
+        if self._captured is not None and self._captured[0] is connection:
+            return self._captured[1]
         if is_standby(connection):
             raise self._in_recovery()
         if self._captured is None or self._captured[0] is not connection:
@@ -142,19 +155,23 @@ class ClientSession:
 
     def _settle(self, connection: psycopg.Connection[Any]) -> None:
         """Capture the settings that jobs inherit; then give the session pgqueue's own settings."""
+        captured: Captured | None = None
         if not is_standby(connection):
             self._refusal = None
             try:
-                [(backend_pid, settings, schema_version)] = run(connection, "capture_settings")
+                [(*found, schema_version)] = run(connection, "capture_settings")
             except psycopg.ProgrammingError as refusal:
                 self._refusal = refusal
             else:
                 require_usable(schema_version)
-                self._captured = connection, Captured(backend_pid, settings)
+                captured = Captured(*found)
         settle(connection, CALLER_SETTINGS)
         if can_prepare(connection):
             # There is no pooler, which could run the next statement in a session that has not prepared it.
             self._prepared_queries = connection, PreparedQueries(connection)
+        elif captured is not None:
+            captured = replace(captured, plain_settings=None)
+        self._captured = None if captured is None else (connection, captured)
 
     def _open(self) -> psycopg.Connection[Any]:
         try:
@@ -229,14 +246,11 @@ class ClientSession:
         connection = self.connection
         try:
             if self._prepared_queries is not None and self._prepared_queries[0] is connection:
-                with driver_errors():
-                    return self._prepared_queries[1].fetch(name, arguments)
-            if not can_prepare(connection):
-                with driver_errors():
-                    return fetch_on_pooled(connection, name, arguments)
-            return fetch_on(connection, name, arguments)
-        except errors.ServerError as failure:
-            raise self.explain(failure) from failure.__cause__
+                return self._prepared_queries[1].fetch(name, arguments)
+            return (run if can_prepare(connection) else fetch_on_pooled)(connection, name, arguments)
+        except psycopg.Error as refusal:
+            failure = errors.from_driver(refusal)
+            raise (self.explain(failure) if isinstance(failure, errors.ServerError) else failure) from refusal
 
     def explain(self, failure: errors.ServerError) -> errors.PgQueueError:
         """Return the error to raise for a refusal: on a standby, a write is refused because it is one."""

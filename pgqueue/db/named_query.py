@@ -81,7 +81,13 @@ def bind(session: psycopg.Connection[Any], name: str, params: Mapping[str, objec
     """Bind values to a named query for one connection."""
     text, names = numbered(name)
     transformer = Transformer(session)
-    values = transformer.dump_sequence([_to_text(params[each]) for each in names], [PyFormat.AUTO] * len(names))
+    given = [params[each] for each in names]
+    if all(value is None or (type(value) is str and "\0" not in value) for value in given):
+        # As psycopg does, which takes three times as long. A database whose encoding is SQL_ASCII gets UTF-8.
+        encoding = "utf-8" if transformer.encoding == "ascii" else transformer.encoding
+        texts = [value.encode(encoding) if isinstance(value, str) else None for value in given]
+        return BoundQuery(name, text, texts, (0,) * len(names), None, transformer)
+    values = transformer.dump_sequence([_to_text(value) for value in given], [PyFormat.AUTO] * len(names))
     return BoundQuery(name, text, values, tuple(transformer.types or ()), transformer.formats, transformer)
 
 

@@ -413,6 +413,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.dispatch", "INSERT"),
         ("pgqueue.job_change", "INSERT"),
         ("pgqueue.job_order", "INSERT"),
+        ("pgqueue.job_outbox", "INSERT"),
         ("pgqueue.keyed_outbox", "INSERT"),
         ("pgqueue.keyed_set", "INSERT"),
         ("pgqueue.limiting", "INSERT"),

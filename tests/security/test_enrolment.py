@@ -18,6 +18,7 @@ WAYS_IN = (
     "select pgqueue._publish('shop', 'a.b', '{}', 0, null, null)",
     "insert into pgqueue.outbox (kind, queue, payload) values ('task', 'celery', '{}')",
     "insert into pgqueue.outbox (cookie, kind, queue, sql, settings) values (1, 'job', 'default', 'select 1', '{}')",
+    "insert into pgqueue.job_outbox (cookie, queue, sql, settings) values (1, 'default', 'select 1', '{}')",
     "insert into pgqueue.dispatch (exchange, routing_key, payload) values ('', 'celery', '{}')",
     "select pgqueue._declare_queue('celery', true, false, false, null)",
     "select pgqueue._declare_exchange('shop', 'topic', true, false, null)",

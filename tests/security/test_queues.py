@@ -343,12 +343,13 @@ def test_no_statement_moves_a_message_but_those_that_ask_the_door(owner):
         ("_replace_waiting",),
         ("redrive",),
     ]
-    # All others insert through these two, whose check asks the door.
-    check = "select pg_get_viewdef('pgqueue.inbox'::regclass), pg_get_functiondef('pgqueue._is_acceptable'::regproc)"
-    assert all(
-        text in definition
-        for text, definition in zip((".pidbox", "_may_enter"), owner.execute(check).fetchone(), strict=True)
-    )
+    # All others insert through these two views, whose checks ask the door.
+    for view in ("inbox", "job_outbox"):
+        definition = fetch_value(owner, "select pg_get_viewdef(('pgqueue.' || %s)::regclass)", [view])
+        assert "_is_usual_queue(" in definition, view
+        assert "_is_acceptable(" in definition, view
+    for function, text in (("_is_usual_queue", ".pidbox"), ("_is_acceptable", "_may_enter")):
+        assert text in fetch_value(owner, "select pg_get_functiondef(('pgqueue.' || %s)::regproc)", [function])
 
 
 @pytest.mark.timeout(400)  # the JSON parser of PostgreSQL 14 takes seconds for so much

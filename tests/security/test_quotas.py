@@ -15,6 +15,7 @@ DOORS = {
     "trigger": "insert into noted values (1)",
     "publishing": "select pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null, null)",
     "outbox": "insert into pgqueue.outbox (cookie, kind, queue, sql, settings) values (1, 'job', 'q', 'select 1', '{}')",
+    "job_outbox": "insert into pgqueue.job_outbox (cookie, queue, sql, settings) values (1, 'q', 'select 1', '{}')",
 }
 
 
@@ -62,7 +63,7 @@ def test_a_role_over_its_quota_is_refused_at_each_door(alice, bob, owner, doors,
 
 
 def test_what_the_row_triggers_of_a_statement_have_checked_is_checked_again_in_the_next_one(alice, owner, doors):
-    names = ["pgqueue.captured_settings", "pgqueue.captured_seal", "pgqueue.row_seal"]
+    names = ["pgqueue.captured_settings", "pgqueue.captured_seal", "pgqueue.row_seals"]
     with alice.transaction():
         alice.execute("insert into noted values (1)")
         kept = alice.execute("select n, current_setting(n) from unnest(%s::text[]) n", [names]).fetchall()
@@ -77,7 +78,7 @@ def test_what_the_row_triggers_of_a_statement_have_checked_is_checked_again_in_t
         """do $$ begin
           insert into noted values (1);
           perform set_config(n, current_setting(n), false)
-          from unnest('{pgqueue.captured_settings,pgqueue.captured_seal,pgqueue.row_seal}'::text[]) n;
+          from unnest('{pgqueue.captured_settings,pgqueue.captured_seal,pgqueue.row_seals}'::text[]) n;
           commit;
           perform set_config('pgqueue.captured_seal', '', false);
           insert into pgqueue.row_order (statement) values ('select 1');

@@ -207,11 +207,12 @@ def test_other_sessions_see_no_statement_in_the_server_activity(db, alice, bob, 
     assert "secret" not in str(alice.execute("select query from pg_stat_activity").fetchall())
 
 
-def test_the_outbox_shows_nobody_elses_messages(alice, bob, jobs):
-    bobs = {row[0] for row in bob.execute("select id from pgqueue.outbox")}
+@pytest.mark.parametrize("view", ["outbox", "job_outbox"])
+def test_the_outbox_shows_nobody_elses_messages(alice, bob, jobs, view):
+    bobs = {row[0] for row in bob.execute(f"select id from pgqueue.{view}")}
 
     assert bobs
-    assert not bobs & {row[0] for row in alice.execute("select id from pgqueue.outbox")}
+    assert not bobs & {row[0] for row in alice.execute(f"select id from pgqueue.{view}")}
 
 
 def test_results_of_another_role_stay_after_a_read_is_refused(alice, bob, worker):

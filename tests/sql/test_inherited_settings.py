@@ -472,7 +472,7 @@ def test_a_row_order_counts_only_with_what_its_own_role_has_captured(alice, bob,
         f"""do $$ begin
              perform public.note();
              {order};
-             perform set_config('pgqueue.row_seal', '', true);
+             perform set_config('pgqueue.row_seals', '', true);
              {order};
              perform set_config('pgqueue.captured_seal', null, true);
              {order};
@@ -481,7 +481,9 @@ def test_a_row_order_counts_only_with_what_its_own_role_has_captured(alice, bob,
     alice.execute(order)
 
     assert alice.execute("insert into pgqueue.row_order (statement) values (null)").rowcount == 0
-    assert refused(alice, "insert into pgqueue.row_order (role, statement) values (1, 'select 1')").sqlstate == "42501"
+    for column, value in (("role", "1"), ("search_path", "'evil'")):
+        error = refused(alice, f"insert into pgqueue.row_order ({column}, statement) values ({value}, 'select 1')")
+        assert error.sqlstate == "42501", column
     assert owner.execute("select submitter::regrole::text, sql from pgqueue.message order by id").fetchall() == [
         ("bob", "select $1"),
         ("bob", "select 1"),

@@ -294,9 +294,20 @@ def test_nobody_chooses_the_submitter_or_the_number_of_a_message(alice, bob, own
         "update pgqueue.outbox set sql = 'select 2'",
         "delete from pgqueue.outbox",
         "select sql from pgqueue.outbox",
+        f"insert into pgqueue.job_outbox (cookie, queue, sql, settings, submitter) values (1, 'q', 'select 1', '{{}}', {bob_oid})",
+        "insert into pgqueue.job_outbox (id, cookie, queue, sql, settings) overriding system value values (1, 1, 'q', 'select 1', '{}')",
+        "insert into pgqueue.job_outbox (cookie, kind, queue, sql, settings) values (1, 'job', 'q', 'select 1', '{}')",
+        "update pgqueue.job_outbox set sql = 'select 2'",
+        "delete from pgqueue.job_outbox",
+        "select sql from pgqueue.job_outbox",
     ]
     for statement in statements:
         assert refused(alice, statement).sqlstate in ("42501", "42703"), statement
 
     alice.execute("insert into pgqueue.outbox " + columns.format(more="", over="", value=""))
-    assert fetch_value(owner, "select submitter::regrole::text from pgqueue.message") == "alice"
+    alice.execute("insert into pgqueue.job_outbox (cookie, queue, sql, settings) values (1, 'q', 'select 1', '{}')")
+    told = "to_jsonb(m) - array['id', 'launched_at']"
+    [(one, submitter), (other, _)] = owner.execute(
+        f"select {told}, submitter::regrole::text from pgqueue.message m"
+    ).fetchall()
+    assert (one, submitter) == (other, "alice")

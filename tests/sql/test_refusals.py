@@ -121,6 +121,54 @@ def test_the_queue_takes_no_row_that_would_stop_its_workers(alice):
         assert error.sqlstate == sqlstate, (row, str(error))
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "null, 'q', 'select 1', null, '{}'",
+        "1, null, 'select 1', null, '{}'",
+        "1, '', 'select 1', null, '{}'",
+        "1, repeat('x', 256), 'select 1', null, '{}'",
+        "1, 'w1.celery.pidbox', 'select 1', null, '{}'",
+        "1, 'q', null, null, '{}'",
+        "1, 'q', '', null, '{}'",
+        "1, 'q', E' \t\r\n', null, '{}'",
+        "1, 'q', repeat('x', 16777217), null, '{}'",
+        "1, 'q', 'select 1', '{{1,2},{3,4}}', '{}'",
+        "1, 'q', 'select 1', array_fill(''::text, array[65536]), '{}'",
+        "1, 'q', 'select 1', null, null",
+        "1, 'q', 'select 1', null, '[]'",
+        "1, 'q', 'select 1', null, '{\"a\": 7}'",
+        "1, 'q', 'select 1', null, jsonb_build_object('a', repeat('x', 1000001))",
+    ],
+)
+def test_the_short_outbox_refuses_what_the_long_one_refuses(alice, owner, row):
+    long = refused(
+        alice, f"insert into pgqueue.outbox (kind, cookie, queue, sql, params, settings) values ('job', {row})"
+    )
+    short = refused(alice, f"insert into pgqueue.job_outbox (cookie, queue, sql, params, settings) values ({row})")
+
+    fields = ("sqlstate", "message_primary", "message_hint", "schema_name", "table_name")
+    assert [getattr(short.diag, field) for field in fields] == [getattr(long.diag, field) for field in fields]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "1, 'q', E'\n select 1', null, '{}'",
+        "1, 'celeryev.x', 'select 1', null, '{}'",
+        "1, 'q', 'select 1', array_fill('x'::text, array[60000]), '{}'",
+        "1, 'q', 'select 1', '{}', jsonb_build_object('search_path', repeat('x', 5000))",
+    ],
+)
+def test_the_short_outbox_accepts_unusual_jobs_as_the_long_one_does(alice, owner, row):
+    alice.execute(f"insert into pgqueue.outbox (kind, cookie, queue, sql, params, settings) values ('job', {row})")
+    alice.execute(f"insert into pgqueue.job_outbox (cookie, queue, sql, params, settings) values ({row})")
+
+    told = "to_jsonb(m) - array['id', 'launched_at']"
+    assert fetch_value(owner, f"select count(*) = 2 and count(distinct {told}) = 1 from pgqueue.message m") is True
+
+
 def test_a_role_that_may_not_keep_a_result_writes_no_job_that_does(owner, alice):
     owner.execute("alter role alice nologin; update pgqueue.role_key set result_runner = null")
     for kept in ("once", "many"):

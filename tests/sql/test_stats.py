@@ -205,6 +205,28 @@ def test_a_job_that_a_tick_gives_up_is_counted_although_later_transactions_have_
     assert alice.execute(TOTAL).fetchall() == [("alice", "default", 2, 1, 1, 0, 0)]
 
 
+@pytest.mark.parametrize("options", ["", ", 'label=noted'"])
+@pytest.mark.parametrize("level", ["row", "statement", "transition"])
+def test_jobs_of_triggers_are_no_jobs_of_the_session(alice, owner, worker, level, options):
+    job = "'select 1', ''" if level == "statement" else "'select $1', 'n'"
+    owner.execute(
+        f"""create table noted (n int); grant insert on noted to alice;
+            create trigger note after insert on noted {"referencing new table as added" if level == "transition" else ""}
+              for each {"row" if level == "row" else "statement"} execute function pgqueue.enqueue_trigger('sql', {job}{options})"""
+    )
+    alice.execute("select pgqueue.enqueue('select 2')")
+    alice.execute("set pgqueue.max_workers = 2")
+
+    alice.execute("insert into noted values (1)")
+    alice.execute("select pgqueue.submit('select 3')")
+
+    assert fetch_one(alice, STATS) == (2, 0, 0, 0, 2)
+    worker.run_all()
+    worker.tick()
+    assert fetch_one(alice, STATS) == (2, 2, 0, 0, 0)
+    assert alice.execute(TOTAL).fetchall() == [("alice", "default", 3, 3, 0, 0, 0)]
+
+
 @pytest.mark.parametrize("view", ["stats", "stats_total"])
 def test_reading_them_scans_neither_the_history_nor_the_queue(db, alice, owner, worker, view):
     db.connect("alice").execute("select pgqueue.enqueue_many(array_fill('select 1'::text, array[3000]))")

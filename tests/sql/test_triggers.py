@@ -205,6 +205,26 @@ def test_a_trigger_without_options_goes_the_short_way(owner, item, arguments):
     assert calls[3] in (None, 1), "a row reads the secret, which is a constant of the plan"
 
 
+def test_triggers_that_take_turns_are_each_checked_once_in_a_statement(alice, owner, item):
+    for name, arguments in (("a", "'select $1', 'id'"), ("b", "'select $1, $2', 'id, name'"), ("c", "'select 3'")):
+        alice.execute(
+            f"create trigger {name} after insert on {item} for each row execute function pgqueue.enqueue_trigger('sql', {arguments})"
+        )
+
+    with alice.transaction():
+        alice.execute(f"insert into {item} (id, name) values (0, 'row 0')")
+        alice.execute(f"insert into {item} (id, name) select n, 'row ' || n from generate_series(1, 40) n")
+        seals = fetch_value(alice, "select length(current_setting('pgqueue.row_seals')) / 32")
+
+    # In each statement each trigger at its first row, and the first one again, since the second has added columns that are known.
+    assert seals == 3 + 4
+    assert owner.execute("select sql, params from pgqueue.message order by id").fetchall() == [
+        job
+        for n in range(41)
+        for job in (("select $1", [str(n)]), ("select $1, $2", [str(n), f"row {n}"]), ("select 3", None))
+    ]
+
+
 def test_an_update_gives_the_new_values_and_a_delete_the_old_ones(alice, worker, item):
     alice.execute("insert into shop.item (id, name) values (1, 'old')")
     make_trigger(alice, "'sql', 'select $1', 'name'", events="update or delete")

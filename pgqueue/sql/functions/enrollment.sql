@@ -141,6 +141,19 @@ $$;
 comment on function pgqueue._refuse_stranger(oid) is 'Raises 42501';
 grant execute on function pgqueue._refuse_stranger(oid) to pgqueue_user;
 
+create or replace function pgqueue._require_operator(role oid)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One function in the conditions of a view, and not three: each costs every INSERT, though few roles get here.
+  return pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') or pgqueue._refuse_stranger(role);
+end
+$$;
+comment on function pgqueue._require_operator(oid) is 'Whether a role that is not enrolled is a worker or an administrator; otherwise raises 42501';
+grant execute on function pgqueue._require_operator(oid) to pgqueue_user;
+
 create or replace function pgqueue._is_operator(role oid)
   returns boolean
   language sql stable

@@ -1,18 +1,28 @@
 -- after: captured_settings
 -- Values captured once for all rows of a statement whose triggers enqueue: settings, a cookie, the checked columns.
 
-create or replace function pgqueue._fingerprint(caller_search_path text)
+create or replace function pgqueue._fingerprint_of(role name, caller_search_path text)
   returns text
   language sql stable
 begin atomic
   -- Within one statement of the client the settings are captured again only if one of these changed, because the row trigger of a
-  -- large statement has no time for more. In an array's text, no value can pass for another one, nor for the rest.
-  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
+  -- large statement has no time for more. In an array's text, no value can pass for another one, nor for what follows it.
+  select array[statement_timestamp()::text, role, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
     current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
     current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
     current_setting('pgqueue.worker_timeout', true), current_setting('pgqueue.traceparent', true)]::text;
 end;
-comment on function pgqueue._fingerprint(text) is 'The values that must be unchanged for captured settings to be used again';
+comment on function pgqueue._fingerprint_of(name, text) is
+  'The values that must be unchanged for the settings that a role has captured to be used again';
+grant execute on function pgqueue._fingerprint_of(name, text) to pgqueue_user;
+
+create or replace function pgqueue._fingerprint(caller_search_path text)
+  returns text
+  language sql stable
+begin atomic
+  select pgqueue._fingerprint_of(current_user, caller_search_path);
+end;
+comment on function pgqueue._fingerprint(text) is 'pgqueue._fingerprint_of the current role';
 grant execute on function pgqueue._fingerprint(text) to pgqueue_user;
 
 create or replace view pgqueue.own_statement with (security_barrier) as

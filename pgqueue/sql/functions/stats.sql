@@ -131,7 +131,7 @@ create or replace view pgqueue.stats as
          coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
          pgqueue._session_setting('max_workers', null)::int as max_workers
   from ended e;
-comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of. The view reads totals and unfinished jobs, and never the history';
+comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of; jobs of triggers are in pgqueue.stats_total only. The view reads totals and unfinished jobs, and never the history';
 comment on column pgqueue.stats.workers_launched is 'Submitted jobs, whether or not they have ended';
 comment on column pgqueue.stats.workers_completed is 'Jobs that succeeded';
 comment on column pgqueue.stats.workers_failed is 'Jobs that failed or expired';

@@ -27,8 +27,8 @@ begin
     else
       -- Only the function that was called as the trigger sees the transition table.
       select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
-      execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
-        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie, job.expires_at, job.backoff,
+      execute per_row using job.cookie, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.expires_at, job.backoff,
         case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end;
     end if;
     return null;
@@ -43,10 +43,9 @@ begin
       params := pg_catalog.array_append(params, fired operator(pg_catalog.->>) pg_catalog.btrim(name));
     end loop;
     for attempt in 1 .. 2 loop
-      -- The first row of a statement finds nothing that was captured.
-      if pgqueue._is_captured(pg_catalog.current_setting('pgqueue.captured_settings', true), pg_catalog.current_setting('search_path'),
-                              pgqueue._seen_columns(tg_relid, tg_argv)) then
-        insert into pgqueue.row_order (statement, params) values (tg_argv[1], params);
+      -- The first row of a transaction finds nothing that was captured, and that of a statement what is no longer valid.
+      if pg_catalog.current_setting('pgqueue.captured_settings', true) operator(pg_catalog.<>) '' then
+        insert into pgqueue.row_order (statement, params, relation, columns) values (tg_argv[1], params, tg_relid, tg_argv[2]);
         is_enqueued := found;
       end if;
       exit when is_enqueued or pgqueue._capture_for_rows(tg_relid, tg_argv) is not true;
@@ -88,9 +87,8 @@ begin
     return job;
   end if;
   given := pgqueue._trigger_job_options(options);
-  -- No caller receives the handles of these jobs, so one cookie serves all.
+  -- No caller receives the handles of these jobs, so one cookie serves all. Nor are they the session's: it did not submit them.
   job.cookie := pgqueue._random_bigint();
-  job.session_id := pgqueue._session_id();
   job.queue := given.queue;
   job.priority := given.priority;
   job.max_attempts := given.max_attempts;
@@ -137,7 +135,7 @@ begin
       hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
   end if;
   if argv[0] = 'sql' then
-    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), given);
+    perform pgqueue._put_job(null, 'none', settings, null, argv[1], nullif(params, '{}'), given, pgqueue._random_bigint());
     return;
   end if;
   foreach name in array columns loop
@@ -184,12 +182,12 @@ begin
   end if;
   if options ?| array['unique_key', 'unique_key_column', 'batch', 'batch_column', 'after_column'] then
     -- One by one: each may replace one before, or be dropped for it, and has jobs of its own to wait for.
-    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, $18, $12, $13, $14, pg_catalog.to_jsonb(s), null, array[%s])::pg_catalog.text) from (select %s from %I r) s',
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, $17, $12, $13, $14, pg_catalog.to_jsonb(s), null, array[%s])::pg_catalog.text) from (select %s from %I r) s',
                   (select string_agg(format('s.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
                   (select string_agg(format('r.%I', c), ', ' order by c) from (select unnest(columns) union select unnest(key_columns)) u (c)), transition);
   end if;
-  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label, expires_at, backoff, limit_key)
-                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10, $16, $17, %s from %I r$query$,
+  return format($query$insert into pgqueue.outbox (cookie, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label, expires_at, backoff, limit_key)
+                       select $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10, $15, $16, %s from %I r$query$,
                 (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
                 case when options ? 'limit_key_column' then format('nullif(r.%I::pg_catalog.text, '''')', options ->> 'limit_key_column')
                      else format('%L::pg_catalog.text', options ->> 'limit_key') end, transition);
