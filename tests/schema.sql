@@ -663,8 +663,8 @@ CREATE FUNCTION pgqueue._count_claimed(queue text, role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) RETURNS jsonb
-    LANGUAGE sql STABLE;
+CREATE FUNCTION pgqueue._count_held(held jsonb, roles oid[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2028,6 +2028,9 @@ CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, rol
 CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint)
     LANGUAGE plpgsql ROWS 1;
 
+CREATE FUNCTION pgqueue._next_queues(kind pgqueue.message_kind, queues text[], max_count integer, is_cheap boolean, role_limit integer, held jsonb, OUT chosen text[], OUT rest text[]) RETURNS record
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint, place bigint)
     LANGUAGE plpgsql ROWS 1;
 
@@ -2253,9 +2256,6 @@ CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
 
 CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
     LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) RETURNS text[]
-    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5147,7 +5147,7 @@ GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._count_claimed(queue text, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._count_held(held jsonb, roles oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
 
@@ -5938,6 +5938,8 @@ REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue te
 
 REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._next_queues(kind pgqueue.message_kind, queues text[], max_count integer, is_cheap boolean, role_limit integer, held jsonb, OUT chosen text[], OUT rest text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
@@ -6090,8 +6092,6 @@ GRANT SELECT ON TABLE pgqueue.own_task TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
