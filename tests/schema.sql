@@ -289,6 +289,10 @@ CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS pgqueue.endi
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._begin_other(id bigint, token bigint, is_found boolean, expires_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -659,8 +663,8 @@ CREATE FUNCTION pgqueue._count_claimed(queue text, role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) RETURNS jsonb
-    LANGUAGE sql STABLE;
+CREATE FUNCTION pgqueue._count_held(held jsonb, roles oid[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1338,6 +1342,11 @@ CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.trac
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._finish_other(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off';
 
 CREATE FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -2019,6 +2028,9 @@ CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, rol
 CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint)
     LANGUAGE plpgsql ROWS 1;
 
+CREATE FUNCTION pgqueue._next_queues(kind pgqueue.message_kind, queues text[], max_count integer, is_cheap boolean, role_limit integer, held jsonb, OUT chosen text[], OUT rest text[]) RETURNS record
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint, place bigint)
     LANGUAGE plpgsql ROWS 1;
 
@@ -2244,9 +2256,6 @@ CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
 
 CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
     LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) RETURNS text[]
-    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -2825,6 +2834,10 @@ CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
 CREATE FUNCTION pgqueue._slow_since() RETURNS timestamp with time zone
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._snooze_job(id bigint, token bigint, note text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
     LANGUAGE sql;
 
@@ -2877,9 +2890,12 @@ CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint DEFAULT NULL::bigint) RETURNS boolean
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text DEFAULT '200ms'::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3974,7 +3990,7 @@ CREATE TABLE pgqueue.run_gate (
 
 ALTER TABLE ONLY pgqueue.run_gate REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
+COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment at the begin and the end of each call (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
 
 ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.schedule_id_seq
@@ -4800,6 +4816,8 @@ GRANT ALL ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._begin_other(id bigint, token bigint, is_found boolean, expires_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) TO pgqueue_user;
 
@@ -5129,7 +5147,7 @@ GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._count_claimed(queue text, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._count_held(held jsonb, ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._count_held(held jsonb, roles oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
 
@@ -5482,6 +5500,8 @@ REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._finish_other(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) FROM PUBLIC;
 
@@ -5918,6 +5938,8 @@ REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue te
 
 REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._next_queues(kind pgqueue.message_kind, queues text[], max_count integer, is_cheap boolean, role_limit integer, held jsonb, OUT chosen text[], OUT rest text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
@@ -6070,8 +6092,6 @@ GRANT SELECT ON TABLE pgqueue.own_task TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
@@ -6475,6 +6495,8 @@ GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._snooze_job(id bigint, token bigint, note text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 
@@ -6520,8 +6542,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
+#: The function that reads a job for its runner. The job begins when it returns.
+_TAKE = "pgqueue_take.take_"
 #: The call that writes the end of a job.
-_END = ("finish_job(", "snooze_job(")
+_END = "finish_job("
 _CANCELED = "57014"
 #: A job that leaves its transaction read-only cannot end in it.
 _READ_ONLY = "25006"
@@ -209,12 +211,15 @@ class BatchRunner:
         An error between two jobs belongs to no job. A second one at the same job fails that job.
         """
         context, sqlstate = fields.get("context") or "", fields.get("sqlstate")
-        if any(end in context for end in _END) and sqlstate in (_CANCELED, _READ_ONLY):
+        if _END in context and sqlstate in (_CANCELED, _READ_ONLY):
             if sqlstate == _CANCELED:
                 # It has caught its cancel or its timeout, and is refused at its end.
                 fields.pop("context")
             return True
-        is_jobs = _RUNNER in context or chunk.stalled_id == left[0].id
+        is_stalled = chunk.stalled_id == left[0].id
+        if is_stalled and _TAKE in context:
+            fields.pop("context")
+        is_jobs = is_stalled or _RUNNER in context
         chunk.stalled_id = None if is_jobs else left[0].id
         return is_jobs
 
@@ -223,7 +228,8 @@ class BatchRunner:
     ) -> list[BatchJob]:
         """Let the database decide about the job that raised an error; return what is still to be run."""
         if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
-            fields = timed_out().fields
+            # The context stays: it says whether the job had begun.
+            fields = {**timed_out().fields, "context": fields.get("context")}
         chunk.overdue_id = None
         self._span_error = fields
         stored = fields if self._span is None else {**fields, HEADER: self._span.traceparent}
@@ -239,6 +245,9 @@ class BatchRunner:
                 about = {FIELDS: log_fields(job.id, job.label, job.queue, job.role, job.attempt, job.traceparent)}
                 say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"), extra=about)
         open_ids = {job.id for job in rows if job.ending is None}
+        if is_jobs and len(open_ids) == len(rows) > 0:
+            # It had not begun. If the same happens again, it is the job's.
+            chunk.stalled_id = rows[0].id
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(

@@ -165,7 +165,10 @@ class BatchMonitor(threading.Thread):
             # The database makes sure that no other job is hit, even if this one has just ended.
             token = next(job.token for job in chunk.jobs if job.id == job_id)
             key = {"id": job_id, "token": token, "pid": pid}
-            self._database.fetch("stop_run", **key, is_final=is_final, xact=xact)
+            # A group has begun all that it may run.
+            behind = [job for job in chunk.jobs if job.id != job_id] if xact is None else []
+            ids, tokens = [job.id for job in behind], [job.token for job in behind]
+            self._database.fetch("stop_run", **key, is_final=is_final, behind_ids=ids, behind_tokens=tokens, xact=xact)
 
     def _release_behind(self, chunk: Chunk, job_id: int) -> None:
         place = next(n for n, job in enumerate(chunk.jobs) if job.id == job_id)

@@ -11,11 +11,11 @@ class BatchSize:
 
     The more executors a server has to serve, the longer each job takes, though it needs no more of the server's CPU. If
     calls became smaller for that, each job would cost more, because a call costs as much as some short jobs. So a call
-    has up to 16 jobs that run in 250 ms, unless jobs sleep or wait for another server: those run side by side.
+    has up to 32 jobs that run in 250 ms, unless jobs sleep or wait for another server: those run side by side.
     """
 
     _SECONDS, _MOST = 0.05, 100
-    _CROWDED_SECONDS, _CROWDED_MOST = 0.25, 16
+    _CROWDED_SECONDS, _CROWDED_MOST = 0.25, 32
     #: Of so many chunks: one of a moment in which the server wrote a checkpoint, say, says little by itself.
     _CHUNKS = 8
     #: A larger share of the samples means that jobs wait. A sample has this weight beside those before.

@@ -14,9 +14,12 @@ from .batch import Chunk
 from .batch_size import BatchSize
 from .claimed_job import ClaimedJob
 from .job_waits import JobWaits
+from .role_homes import RoleHomes
 from .role_queues import RoleQueues
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .batch import BatchJob
     from .executor import Executor
     from .role_limit import RoleLimit
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 _LEAST_SHARE = 10
 #: No job is held back for a group of fewer jobs, or for one that began earlier: a chunk of quick jobs takes no longer.
 _SOME, HOLD_SECONDS = 10, 0.05
+#: While executors take at least so many jobs at once, the turn of a role may go to roles that the free executor knows,
+#: twice as often as there are executors: so the role waits for about two calls. The first job of a role in a session
+#: costs some milliseconds, which is little beside longer jobs.
+_SHORT_JOBS, _PASSES = 10, 2
 
 
 class Dispatch:
@@ -41,24 +48,36 @@ class Dispatch:
         self.waiting = RoleQueues()
         self.running: dict[Executor, Work] = {}
         self.waits = JobWaits(most_waits)
+        self.homes = RoleHomes()
         self.batch_size = BatchSize()
         self._role_limit = role_limit
 
-    def next(self, size: int, most: int) -> Work | None:
-        """Take what comes next, of `size` executors now and `most` at most: first what other jobs wait for."""
+    def next(self, free: Collection[Executor], size: int, most: int) -> Work | None:
+        """Take what comes next: first what other jobs wait for.
+
+        Args:
+            free: the executors one of which is to have it.
+            size: how many executors there are now.
+            most: how many there are at most.
+        """
         while (awaited := self.waits.next_wanted()) is not None:
             mine = self.waiting.take_job(awaited.id)
             if mine is None:
                 return awaited
             return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
         has_place = len(self.running) - len(self.waits) < most
-        return self._next_in_turn(size, most) if has_place and self.waits.may_begin_others else None
+        return self._next_in_turn(free, size, most) if has_place and self.waits.may_begin_others else None
 
-    def _next_in_turn(self, size: int, most: int) -> Work | None:
+    def _next_in_turn(self, free: Collection[Executor], size: int, most: int) -> Work | None:
         if not self.waiting:
             return None
         limit, busy = self._role_limit.executors(most), self._busy()
-        role = self.waiting.next_role(lambda role: (limit >= most or busy[role] < limit) and not self._is_held(role))
+        patience = _PASSES * size if self.batch_size.jobs >= _SHORT_JOBS else 0
+        role = self.waiting.next_role(
+            lambda role: busy[role] < limit and not self._is_held(role),
+            lambda role: self.homes.suits(role, free),
+            patience,
+        )
         if role is None:
             return None
         # An executor's share of all that waits, so that a long job in front holds up few others, also where many roles
@@ -82,7 +101,7 @@ class Dispatch:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
         # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
-        limit, held, _ = self.supply(size)
+        limit, held, *_ = self.supply(size)
         if limit is None:
             return max(size, 1) * self.batch_size.stock
         beyond = sum(max(0, count - limit) for count in held.values())
@@ -99,7 +118,8 @@ class Dispatch:
         # Executors that are free may not run what a role has beyond its share.
         useful = sum(held.values()) if limit is None else sum(min(count, limit) for count in held.values())
         is_ample = 2 * useful > max(size, 1) * self.batch_size.stock
-        return JobSupply(limit, held if limit is not None else {}, is_ample)
+        has_free = limit is not None and len(self.running) - len(self.waits) < size
+        return JobSupply(limit, held if limit is not None else {}, is_ample, has_free)
 
     @property
     def is_holding(self) -> bool:

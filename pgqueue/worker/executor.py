@@ -50,6 +50,9 @@ class WorkSource(Protocol):
     def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
         """Record that the executor runs a job or a chunk that it has claimed by itself."""
 
+    def forget_roles(self, executor: Executor) -> None:
+        """Record that the session has ended in which the executor has run jobs of some roles."""
+
     def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
         """Record that the job of the executor waits for another."""
 
@@ -79,7 +82,9 @@ class Executor(threading.Thread):
         self.guard = CancelGuard()
         self._label = f"pgqueue executor {number}"
         self.submitter_session = SubmitterSession(self._label, context.credentials)
-        self._executor_session = ExecutorSession(self._label, context.credentials)
+        self._executor_session = ExecutorSession(
+            self._label, context.credentials, on_end=lambda: source.forget_roles(self)
+        )
         self._chunks = BatchRunner(self._label, context, self._executor_session, self._hear_wait)
         self._inside = ResultRunner(context, self._executor_session)
         self._top_level = TopLevelRunner(context, self.submitter_session)
@@ -96,6 +101,7 @@ class Executor(threading.Thread):
             elif work is not None:
                 self._run_job(work)
         self.close_sessions()
+        self._source.forget_roles(self)
 
     def close_sessions(self) -> None:
         """End the sessions; the next job opens another."""

@@ -13,6 +13,8 @@ from ..db.session_settings import BATCH_SETTINGS, to_options
 from .kept_session import KeptSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .claimed_job import ClaimedJob
     from .credentials import Credentials
     from .kept_session import NoticeHandler
@@ -28,11 +30,18 @@ _OPTIONS = to_options(BATCH_SETTINGS)
 
 
 class ExecutorSession:
-    """Opens the session when it is needed. Used by the executor's thread."""
+    """Opens the session when it is needed. Used by the executor's thread.
 
-    def __init__(self, label: str, credentials: Credentials) -> None:
+    Args:
+        label: its name for the log and the server.
+        credentials: of the worker.
+        on_end: is called when a session has ended.
+    """
+
+    def __init__(self, label: str, credentials: Credentials, on_end: Callable[[], None] = lambda: None) -> None:
         self._label = label
         self._credentials = credentials
+        self._on_end = on_end
         self._kept = KeptSession(f"{label}: the session for batches")
         #: How many jobs it has run.
         self.jobs_run = 0
@@ -121,5 +130,7 @@ class ExecutorSession:
 
     def close(self) -> None:
         """End the session; the next use opens another."""
+        if self._kept.session is not None:
+            self._on_end()
         self._kept.close()
         self.role, self.jobs_run, self.has_traceparent = None, 0, False

@@ -76,13 +76,13 @@ class ExecutorThreads:
         self.idle[thread] = inbox
         return inbox
 
-    def take_idle(self, role: str | None) -> tuple[Executor, Inbox]:
-        """Take one that is free off its rest: if possible one that keeps a session of that role, else the last one.
+    def take_idle(self, home: Executor | None, role: str | None) -> tuple[Executor, Inbox]:
+        """Take one that is free off its rest: if possible one that is logged in as a role, else `home`, else the last.
 
         The last and not the first, so that those who are not needed go.
         """
-        found = next((thread for thread in reversed(self.idle) if thread.submitter_session.role == role), None)
-        thread = found or next(reversed(self.idle))
+        logged_in = (thread for thread in reversed(self.idle) if role and thread.submitter_session.role == role)
+        thread = next(logged_in, None) or home or next(reversed(self.idle))
         return thread, self.idle.pop(thread)
 
     def resize(self, least: int, most: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from .batch import BatchJob
@@ -19,6 +19,8 @@ class RoleQueues:
     def __init__(self) -> None:
         #: The role whose turn it is comes first.
         self._of: dict[int, deque[BatchJob | ClaimedJob]] = {}
+        #: How often the turn of a role has gone to one behind it.
+        self._passed_over: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -41,6 +43,7 @@ class RoleQueues:
     def clear(self) -> None:
         """Forget all jobs."""
         self._of.clear()
+        self._passed_over.clear()
 
     @property
     def counts(self) -> Mapping[int, int]:
@@ -51,13 +54,21 @@ class RoleQueues:
         """Return how many jobs of a role wait."""
         return len(self._of[role])
 
-    def first_role(self) -> int | None:
-        """Return the role whose turn it is."""
-        return next(iter(self._of), None)
+    def next_role(self, may_run: Callable[[int], bool], suits: Callable[[int], bool], patience: int) -> int | None:
+        """Return the role that has its turn now: the first one that may run, or one behind it that suits better.
 
-    def next_role(self, may_run: Callable[[int], bool]) -> int | None:
-        """Return the role whose turn it is, among those that may run."""
-        return next(filter(may_run, self._of), None)
+        Args:
+            may_run: the others keep their turns.
+            suits: whether a role is preferred to those before it.
+            patience: how often a role may be passed over until its turn comes, whether it suits or not.
+        """
+        passed_over: list[int] = []
+        for role in filter(may_run, self._of):
+            if suits(role) or self._passed_over[role] >= patience:
+                self._passed_over.update(passed_over)
+                return role
+            passed_over.append(role)
+        return passed_over[0] if passed_over else None
 
     def group_commit(self, role: int) -> int:
         """Return how many jobs may share a transaction with the first of a role."""
@@ -70,6 +81,7 @@ class RoleQueues:
         Then the next role has its turn.
         """
         waiting = self._of.pop(role)
+        self._passed_over.pop(role, None)
         jobs = [waiting.popleft()]
         if isinstance(jobs[0], BatchJob):
             while len(jobs) < at_most and waiting and isinstance(waiting[0], BatchJob):
@@ -86,5 +98,6 @@ class RoleQueues:
                     del waiting[place]
                     if not waiting:
                         del self._of[role]
+                        self._passed_over.pop(role, None)
                     return job
         return None

@@ -1,7 +1,7 @@
 """The work of one worker and the executors that take it: what waits, what runs, and who is free. For all threads.
 
-An executor that keeps a session of a job's role is preferred. Roles take turns, and none has more executors than its
-share while there may be jobs of others.
+An executor whose session has run jobs of a role, or is logged in as it, is preferred. Roles take turns, and none has
+more executors than its share while there may be jobs of others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .job_waits import Awaited
 from .log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ..broker.job_consumer import JobSupply
     from .batch import BatchJob
@@ -76,7 +76,7 @@ class WorkQueue:
             if self._is_closed or self._threads.has_too_many:
                 self._threads.remove(executor)
                 return None
-            if (work := self._next()) is not None:
+            if (work := self._next((executor,))) is not None:
                 self._assign(executor, work)
                 return work
             inbox = self._threads.add_idle(executor)
@@ -87,6 +87,11 @@ class WorkQueue:
         """Record that an executor runs a job or a chunk that it has claimed by itself."""
         with self._lock:
             self._assign(executor, work)
+
+    def forget_roles(self, executor: Executor) -> None:
+        """Record that the session has ended in which an executor has run jobs of some roles."""
+        with self._lock:
+            self._dispatch.homes.forget(executor)
 
     def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
         """Record that the job of an executor waits for another: that one is run, and others may run meanwhile."""
@@ -274,18 +279,21 @@ class WorkQueue:
 
     # With the lock held
 
-    def _next(self) -> Work | None:
-        return self._dispatch.next(self._threads.size, self._threads.most)
+    def _next(self, free: Collection[Executor]) -> Work | None:
+        return self._dispatch.next(free, self._threads.size, self._threads.most)
 
     def _assign(self, executor: Executor, work: Work) -> None:
         self._dispatch.running[executor] = work
+        if not isinstance(work, Awaited):
+            self._dispatch.homes.add(work.role, executor)
         if isinstance(work, Chunk):
             self._on_chunk()
 
     def _hand_out(self) -> None:
         """Give work to those who are free."""
-        while self._threads.idle and (work := self._next()) is not None:
-            executor, inbox = self._threads.take_idle(work.submitter if isinstance(work, ClaimedJob) else None)
+        while self._threads.idle and (work := self._next(self._threads.idle)) is not None:
+            home = self._dispatch.homes.among(work.role, self._threads.idle)
+            executor, inbox = self._threads.take_idle(home, work.submitter if isinstance(work, ClaimedJob) else None)
             inbox.put(work)
             self._assign(executor, work)
         if self._threads.idle:

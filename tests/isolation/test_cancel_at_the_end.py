@@ -51,7 +51,7 @@ def test_a_cancel_that_comes_after_the_end_was_written_waits_for_it(
     session = db.connect()
     session.execute("begin")
     session.execute(f"select pgqueue_take.take_{claim.message}(%s, %s), pg_sleep(0.01)", [claim.id, claim.token])
-    session.execute("select pgqueue_run.finish_job(%s, %s, 1, 'w1')", [claim.id, claim.token])
+    session.execute("select pgqueue_run.finish_job(%s, %s, '1 on ', 'w1')", [claim.id, claim.token])
 
     canceled = in_background(fetch_value, alice, CANCEL, [handle])
     eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))

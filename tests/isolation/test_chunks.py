@@ -61,8 +61,9 @@ class Chunk:
 
     def settle(self, error):
         """Let the database decide about the job that raised it, if its context names one."""
-        fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary}
-        is_jobs = "pgqueue_run.job_" in (error.diag.context or "")
+        context = error.diag.context or ""
+        fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary, "context": context}
+        is_jobs = "pgqueue_run.job_" in context
         return self._worker_session.execute(
             "select id, ending from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
             [self.ids, self.tokens, json.dumps(fields), is_jobs, self.session.info.backend_pid],
@@ -170,6 +171,8 @@ def test_a_cancel_that_comes_too_late_reaches_neither_the_next_job_nor_what_the_
         wait_until_blocked(db.server.admin, pid)
         batch_monitor.execute("begin")
         batch_monitor.execute("lock table pgqueue.run_gate in exclusive mode")
+        behind = chunk.ids[job + 1 :]
+        batch_monitor.execute("select from pgqueue.message where id = any (%s) for update", [behind])
         # It has seen that the job runs. Now the job ends, and then comes the signal.
         owner.execute("commit")
         eventually(lambda ended=job + 1: fetch_value(alice, ENDED) == ["succeeded"] * ended)
@@ -179,8 +182,63 @@ def test_a_cancel_that_comes_too_late_reaches_neither_the_next_job_nor_what_the_
         error = running.result()
         batch_monitor.execute("commit")
 
-        assert (error.sqlstate, "pgqueue_run.job_" in error.diag.context) == ("57014", False)
-        assert chunk.settle(error) == [(id, None) for id in chunk.ids[job + 1 :]]
+        # Neither the row of the next job, for which its runner waited, nor the gate behind the last one belongs to a job.
+        assert (error.sqlstate, "pgqueue_take.take_" in error.diag.context) == ("57014", job == 0)
+        assert chunk.settle(error) == [(id, None) for id in behind]
 
     assert fetch_value(owner, WORDS) == ["a", "b"]
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_who_stops_a_job_holds_the_jobs_behind_it_and_signals_nobody_while_another_has_their_rows(
+    db, alice, owner, worker, in_background
+):
+    enqueue(alice, f"lock table public.door; {insert('a')}", insert("b"))
+    chunk = Chunk(db, worker)
+    pid = chunk.session.info.backend_pid
+    run = [chunk.ids[0], chunk.tokens[0], pid]
+    stop, behind = "select pgqueue._stop_run(%s, %s, %s, false, %s, %s)", [chunk.ids[1:], chunk.tokens[1:]]
+    owner.execute("begin; lock table public.door")
+    running = in_background(chunk.run)
+    wait_until_blocked(db.server.admin, pid)
+    batch_monitor = db.connect(worker.role)
+
+    # Behind a row that another session has, the job behind would begin when that session lets it go.
+    other = db.connect()
+    other.execute("begin")
+    other.execute("select from pgqueue.message where id = %s for update", [chunk.ids[1]])
+    assert fetch_value(batch_monitor, stop, [*run, *behind]) is False
+    other.execute("rollback")
+
+    batch_monitor.execute("begin")
+    assert fetch_value(batch_monitor, stop, [*run, *behind]) is True
+    error = running.result()
+    assert (error.sqlstate, chunk.settle(error)) == ("57014", [(chunk.ids[0], "failed"), (chunk.ids[1], None)])
+    owner.execute("commit")
+    # Until it has sent its signal and committed, the session cannot begin the job behind.
+    again = in_background(chunk.run)
+    wait_until_blocked(db.server.admin, pid)
+    batch_monitor.execute("commit")
+
+    assert again.result() is None
+    assert fetch_value(owner, WORDS) == ["b"]
+    # A job that has ended is not stopped, and whoever runs is not the one that was meant.
+    assert fetch_value(batch_monitor, stop, [*run, *behind]) is False
+
+
+@pytest.mark.parametrize(
+    ("line", "ending"), [("pgqueue_take.take_", None), ("execute pg_catalog.concat(job.sql", "failed")]
+)
+def test_a_late_signal_just_before_a_runner_takes_its_job_fails_no_job(db, alice, owner, worker, line, ending):
+    """Between two statements of the runner nothing but its own line says where it was."""
+    enqueue(alice, insert("a"))
+    chunk = Chunk(db, worker)
+    (role,) = {claim.message for claim in chunk.claims}
+    source = fetch_value(owner, "select prosrc from pg_proc where proname = %s", [f"job_{role}"])
+    number = next(n for n, text in enumerate(source.split("\n"), 1) if line in text)
+    context = f"PL/pgSQL function pgqueue_run.job_{role}(bigint,bigint) line {number} at assignment"
+    error = {"sqlstate": "57014", "message": "canceling statement due to user request", "context": context}
+
+    settled = worker.settle_run(chunk.claims, error, chunk.session.info.backend_pid, is_jobs=True)
+
+    assert settled == [(chunk.ids[0], ending)]

@@ -53,7 +53,7 @@ def ending(db, worker):
 
 
 def finish(session, claim):
-    session.execute("select pgqueue_run.finish_job(%s, %s, 1, 'w1')", [claim.id, claim.token])
+    session.execute("select pgqueue_run.finish_job(%s, %s, '1 on t', 'w1')", [claim.id, claim.token])
 
 
 def test_the_last_two_parents_end_at_once_and_one_of_them_releases(alice, owner, worker, ending, in_background):

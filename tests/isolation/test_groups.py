@@ -398,7 +398,7 @@ def test_a_signal_for_a_group_does_not_reach_a_job_of_it_that_runs_again_by_itse
     observed = "select xact from pgqueue._oversee(%s, %s, %s, 0, 2000)"
     xacts = {row[0] for row in monitor.execute(observed, [group.ids, group.tokens, pids]).fetchall()}
     assert len(xacts) == 1
-    stop = "select pgqueue._stop_run(%s, %s, %s, false, %s)"
+    stop = "select pgqueue._stop_run(%s, %s, %s, false, '{}', '{}', %s)"
     key = [group.ids[0], group.tokens[0], group.pid]
 
     assert fetch_value(monitor, stop, [*key, *xacts]) is True

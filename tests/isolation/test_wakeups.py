@@ -315,26 +315,36 @@ def test_the_locks_of_an_ended_worker_are_free(db, alice, owner, worker):
     assert second.fall_asleep() is True
 
 
+def be_generous(session):
+    """Let the next claim of a session also look for what has waited for long, as one in ten does by chance."""
+    for seed in range(100):
+        session.execute("select setseed(%s)", [seed / 100])
+        if fetch_value(session, "select random()") < 0.1:
+            session.execute("select setseed(%s)", [seed / 100])
+            return
+
+
 @pytest.mark.parametrize("order", [["lock", "take", "claim"], ["take", "lock", "claim"]])
 def test_what_a_claim_locks_and_leaves_is_not_lost_on_who_falls_asleep_meanwhile(db, alice, owner, worker, order):
-    for queue in ("a", "a", "b", "b"):
-        alice.execute("select pgqueue.enqueue('select 1', queue => %s)", [queue])
+    alice.execute("select pgqueue.enqueue('select 1', queue => 'a', priority => 0)")
+    owner.execute("update pgqueue.message set launched_at = launched_at - interval '2 min'")
+    alice.execute("select pgqueue.enqueue('select 2', queue => 'a', priority => 9)")
     neighbour = Claimant(db, "w2")
     ear = Ear(worker, owner, "a", "b")
+    be_generous(neighbour.session)
 
     with neighbour.session.transaction():
         for step in order:
             if step == "lock":
                 is_asleep = worker.fall_asleep("a", "b")
             elif step == "take":
-                # The share of each queue is two of the three: the fourth message is locked until the commit.
-                taken = neighbour.claim("a", "b", max_count=3)
+                # It takes the one that has waited for long: the other is locked until the commit.
+                taken = neighbour.claim("a", "b", max_count=1)
             else:
                 assert worker.claim("a", "b") == []
 
     assert not is_asleep or "" in ear.heard()
-    [left] = worker.claim("a", "b")
-    assert sorted(claim.queue for claim in [*taken, left]) == ["a", "a", "b", "b"]
+    assert len([*taken, *worker.claim("a", "b")]) == 2
 
 
 def test_a_claim_that_leaves_nothing_behind_notifies_nobody(db, alice, owner, worker):

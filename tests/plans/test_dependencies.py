@@ -6,7 +6,9 @@ from tests.harness.people import fetch_value
 from tests.plans.explained import plan_of
 
 COUNT = 2000
-FINISH = "select pgqueue_run.finish_job(%s, %s, 1, 'w1')"
+FINISH = "select pgqueue_run.finish_job(%s, %s, %s, 'w1')"
+#: What the runner of a job for which others wait says of it.
+NOTE = "1 on t"
 PLAIN = "with gone as ( delete from pgqueue.message"
 TABLES = {"dependency", "message", "batch", "batch_outcome", "dependency_check"}
 
@@ -31,14 +33,14 @@ def claim(crowd, count):
     return found
 
 
-def pages_of_an_end(crowd, one):
+def pages_of_an_end(crowd, one, note=NOTE):
     """Pages of all that the end of a job does, in a session that has planned it."""
     for _ in range(3):
         crowd.explained.session.execute("begin")
-        _, plans = crowd.explained.run(FINISH, [one.id, one.token])
+        _, plans = crowd.explained.run(FINISH, [one.id, one.token, note])
         crowd.explained.session.execute("rollback")
     assert [(plan.statement, TABLES & plan.scanned) for plan in plans if TABLES & plan.scanned] == []
-    crowd.explained.session.execute(FINISH, [one.id, one.token])
+    crowd.explained.session.execute(FINISH, [one.id, one.token, note])
     outermost = [plan for plan in plans if not plan.statement.startswith(("select pgqueue_run", "select pgqueue._"))]
     return sum(plan.buffers for plan in outermost), plans
 
@@ -56,10 +58,17 @@ def test_a_job_without_dependants_looks_once_by_index(crowd):
     crowd.enqueue(1, "batch")
     [one] = claim(crowd, 1)
 
-    pages, plans = pages_of_an_end(crowd, one)
+    for _ in range(2):  # planned, and then as planned
+        crowd.explained.session.execute("begin")
+        _, begun = crowd.explained.run(f"select pgqueue_take.take_{one.message}(%s, %s)", [one.id, one.token])
+        crowd.explained.session.execute("rollback")
+    pages, plans = pages_of_an_end(crowd, one, "1 on ")
 
-    plan = plan_of(plans, PLAIN)
-    assert "dependency_pkey" in plan.indexes
+    assert [plan.indexes for plan in begun if "dependency_pkey" in plan.indexes] == [
+        {"request_cancel", "dependency_pkey"}
+    ]
+    assert not any(TABLES & plan.scanned for plan in begun)
+    assert plan_of(plans, PLAIN).indexes == {"message_pkey"}
     assert not any("_settle" in plan.statement for plan in plans)
     assert pages < 60
 
@@ -70,14 +79,14 @@ def test_a_held_snapshot_does_not_slow_the_ends_of_a_batch(crowd, held):
     first, _ = pages_of_an_end(crowd, claims[0])
     for one in claims[1 : COUNT - 10]:
         crowd.explained.session.execute("set auto_explain.log_min_duration = -1")
-        crowd.explained.session.execute(FINISH, [one.id, one.token])
+        crowd.explained.session.execute(FINISH, [one.id, one.token, NOTE])
     crowd.explained.session.execute("set auto_explain.log_min_duration = 0")
 
     late, _ = pages_of_an_end(crowd, claims[COUNT - 10])
 
     assert late < first + 60
     for one in claims[COUNT - 9 :]:
-        crowd.owner.execute(FINISH, [one.id, one.token])
+        crowd.owner.execute(FINISH, [one.id, one.token, NOTE])
     assert fetch_value(crowd.alice, "select succeeded from pgqueue.batches where id = %s", [batch]) == COUNT
 
 
@@ -89,12 +98,12 @@ def test_a_held_snapshot_does_not_slow_a_fan_in(crowd, held):
     first, _ = pages_of_an_end(crowd, claims[0])
     crowd.explained.session.execute("set auto_explain.log_min_duration = -1")
     for one in claims[1 : COUNT - 10]:
-        crowd.explained.session.execute(FINISH, [one.id, one.token])
+        crowd.explained.session.execute(FINISH, [one.id, one.token, NOTE])
     crowd.explained.session.execute("set auto_explain.log_min_duration = 0")
 
     late, _ = pages_of_an_end(crowd, claims[COUNT - 10])
 
     assert late < first + 60
     for one in claims[COUNT - 9 :]:
-        crowd.owner.execute(FINISH, [one.id, one.token])
+        crowd.owner.execute(FINISH, [one.id, one.token, NOTE])
     assert fetch_value(crowd.alice, "select state::text from pgqueue.jobs where id = %s", [child]) == "queued"

@@ -3,6 +3,8 @@
 Bounds are pages touched, which do not depend on the machine; they leave about half to spare.
 """
 
+import json
+
 import pytest
 
 from pgqueue.sql import query
@@ -15,6 +17,8 @@ CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
 # Of a session whose claims are dear it is the second of two, which looks above its bounds.
 READY_STATEMENT = "select m.id, pgqueue._rank(m.priority, m.id)"
+# Which queues have messages of roles that may have more.
+NEXT_QUEUES = "select coalesce(array_agg(n.queue"
 # Whether there is anything at all: ready, or delayed and due.
 FIRST_LOOK = "select exists (select from pgqueue.worker"
 
@@ -81,11 +85,38 @@ def test_a_claim_for_many_roles_touches_about_its_batch_and_a_bit_of_each_role(c
 
     plan = plan_of(plans, CLAIM_STATEMENT)
     submitters = "select count(distinct submitter) from pgqueue.message where id = any (%s)"
-    # Two messages of each. The next claim begins with the role that is left.
-    assert fetch_value(crowd.explained.session, submitters, [[row[0] for row in rows]]) == roles
+    # Of an eighth of the room and no more: five messages of each of twelve roles. The next claim begins with the others.
+    assert fetch_value(crowd.explained.session, submitters, [[row[0] for row in rows]]) == 12
     assert len(rows) == 2 * roles
     assert not any("message" in plan.scanned for plan in plans)
     assert plan.buffers < PAGES_PER_CLAIM * len(rows) + roles * 30
+
+
+def test_a_claim_of_many_queues_reads_nothing_of_a_role_that_has_its_share(crowd):
+    queues = ["busy", *(f"q{n}" for n in range(20))]
+    role = fetch_value(crowd.explained.session, "select 'alice'::regrole::oid::text")
+    crowd.explained.session.execute("set pgqueue.claim_memory = '{}'")
+
+    rows, plans = crowd.explained.run(
+        "select id from pgqueue._claim(%s, 'job', %s, 100, 5, %s::jsonb)",
+        [crowd.worker.id, queues, json.dumps({role: 5})],
+    )
+
+    assert rows == []
+    plan = plan_of(plans, NEXT_QUEUES)
+    assert plan.indexes == {"message_ready"}
+    # Those before the role and those behind it are looked for in each queue.
+    assert plan.buffers < len(queues) * 2 * 5
+    assert not [plan for plan in plans if plan.statement.startswith(READY_STATEMENT)]
+
+
+def test_a_claim_asks_only_as_many_queues_as_it_has_room_for(crowd):
+    crowd.explained.session.execute("set pgqueue.claim_memory = '{}'")
+
+    rows, plans = crowd.explained.run(CLAIM, [crowd.worker.id, [f"q{n}" for n in range(20)], 2])
+
+    assert len(rows) == 2
+    assert plan_of(plans, NEXT_QUEUES).buffers < 2 * 6
 
 
 @pytest.mark.parametrize(("queue", "statement"), [("nothing", FIRST_LOOK), ("paused", CLAIM_STATEMENT)])
@@ -191,7 +222,7 @@ def test_a_job_of_the_batch_lane_touches_its_own_rows(crowd):
 
     def run(job_id, token):
         yield crowd.explained.run(f"select {runner}(%s, %s)", [job_id, token])
-        yield crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+        yield crowd.explained.run("select pgqueue_run.finish_job(%s, %s, '1 on ', 'somebody')", [job_id, token])
 
     for row in rows[:7]:  # plpgsql thinks about a generic plan from the sixth time on
         steps = list(run(*row))
@@ -258,7 +289,7 @@ def test_messages_without_a_key_know_nothing_of_keys(crowd):
     _, submitted = crowd.explained.run("select pgqueue.enqueue('select 1', queue => 'plain')")
     claims, claimed = claim(crowd, ["plain"], 1)
     ((job_id, token),) = claims
-    _, ended = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+    _, ended = crowd.explained.run("select pgqueue_run.finish_job(%s, %s, '1 on ', 'somebody')", [job_id, token])
 
     for plan in [*submitted, *claimed, *ended]:
         assert not [index for index in plan.indexes if index.startswith("unique_hold")]

@@ -200,7 +200,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "executor_login _make_worker_login: execute format('grant pgqueue_worker to %I', role);",
         "executor_login _repair_executor: execute format('%s role %I login noinherit password %L', case when to_regrole(name) is null then 'create' else 'alter' end, name, known.password);",
         "executor_login _repair_executor: execute format('grant %I to %s%s', name, owner,",
-        "executor_login _repair_executor: execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, bigint, text), pgqueue_run.snooze_job(bigint, bigint, text) to %I', name);",
+        "executor_login _repair_executor: execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, text, text) to %I', name);",
         "executor_login _repair_executor: execute format('grant usage on schema pgqueue_run to %I', name);",
         "executor_login _repair_executor: execute format('revoke all on all routines in schema pgqueue_run from %I', known.role);",
         "executor_login _repair_executor: execute format('revoke all on schema pgqueue_run from %I', known.role);",

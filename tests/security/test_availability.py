@@ -133,7 +133,7 @@ def test_no_lock_that_a_stranger_can_take_keeps_a_job_from_being_canceled(
     assert refused(mallory, "select from pgqueue.message for update").sqlstate == "42501"
 
     overseer = db.connect(worker.role)
-    assert fetch_value(overseer, "select pgqueue._stop_run(%s, %s, %s, false)", run) is True
+    assert fetch_value(overseer, "select pgqueue._stop_run(%s, %s, %s, false, '{}', '{}')", run) is True
     assert running.result(timeout=20).sqlstate == "57014"
     assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [ids[0]]) == "succeeded"
 
@@ -145,7 +145,7 @@ def test_an_executor_that_is_frozen_between_two_jobs_holds_up_neither_the_others
     owner.execute("begin; lock table pgqueue.run_gate in row share mode")
     overseer = db.connect(worker.role)
     overseer.execute("set statement_timeout = '20 s'")
-    assert fetch_value(overseer, "select pgqueue._stop_run(1, 1, 1, false)") is False
+    assert fetch_value(overseer, "select pgqueue._stop_run(1, 1, 1, false, '{}', '{}')") is False
     number = fetch_value(alice, "select (pgqueue.submit('select 1')).id")
     claim = worker.claim_one()
 

@@ -47,7 +47,7 @@ def rights_of_executor(owner):
 def test_the_whole_right_of_the_executors_login_are_the_runners_and_one_schema(alice, bob, owner):
     numbers = [fetch_value(owner, f"select '{role}'::regrole::oid") for role in ("alice", "bob")]
 
-    own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate", "snooze_job"]
+    own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate"]
     own += ["append_rows", "check_result", "fail_result", "finish_result"]
     runners = [f"{kind}_{number}" for number in numbers for kind in ("group", "groups", "job", "jobs", "result")]
     assert rights_of_executor(owner) == sorted(
@@ -76,7 +76,7 @@ def test_the_executors_login_neither_claims_nor_publishes_nor_reads(alice, execu
         "select pgqueue.submit('select 1')",
         "select pgqueue._executor_login()",
         "select pgqueue._settle_run('{1}', '{1}', '{}', true, 0, 1)",
-        "select pgqueue._stop_run(1, 1, 1, true)",
+        "select pgqueue._stop_run(1, 1, 1, true, '{}', '{}')",
         *(f"select * from pgqueue.{table}" for table in ("message", "history", "jobs", "queue", "role_key", "login")),
         "do $$ begin lock table pgqueue.run_gate in row share mode; end $$",
         "set role pgqueue_worker",
@@ -206,7 +206,7 @@ def test_a_runner_whose_body_was_replaced_runs_nothing(alice, owner, superuser, 
     number = fetch_value(owner, "select 'alice'::regrole::oid")
     call = claimed(alice, worker, "select 1")
     superuser.execute(
-        f"""create or replace function pgqueue_run.job_{number}(id bigint, token bigint) returns bigint
+        f"""create or replace function pgqueue_run.job_{number}(id bigint, token bigint) returns text
             language plpgsql security definer as 'begin return 1; end'"""
     )
 

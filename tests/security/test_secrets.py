@@ -122,5 +122,5 @@ def test_the_locks_that_anybody_sees_give_away_nothing_by_which_a_job_is_cancele
 
     assert str(claim.token) not in str(locks)
     assert refused(bob, "select pgqueue._runs(%s, %s, %s)", run).sqlstate == "42501"
-    assert refused(bob, "select pgqueue._stop_run(%s, %s, %s, true)", run).sqlstate == "42501"
+    assert refused(bob, "select pgqueue._stop_run(%s, %s, %s, true, '{}', '{}')", run).sqlstate == "42501"
     running.result(timeout=20)

@@ -97,7 +97,7 @@ def test_a_stolen_executors_login_runs_what_was_claimed_and_nothing_else(alice, 
         assert fetch_value(thief, f"select {runner}({key})") is None, key
     # Its function cannot be replaced, changed, taken or passed on.
     for statement in (
-        f"create or replace function {runner}(id bigint, token bigint) returns bigint language sql as 'select 1'",
+        f"create or replace function {runner}(id bigint, token bigint) returns text language sql as 'select 1'",
         f"alter function {runner}(bigint, bigint) security invoker",
         f"alter function {runner}(bigint, bigint) owner to current_user",
         f"drop function {runner}(bigint, bigint)",
@@ -122,7 +122,7 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
     first, _ = claim_of(alice, worker, "select 1")
     second, _ = claim_of(alice, worker, "select 2")
 
-    executor.execute("select pgqueue_run.finish_job(%s, %s, 77, 'me')", [first.id, first.token])
+    executor.execute("select pgqueue_run.finish_job(%s, %s, '77 on ', 'me')", [first.id, first.token])
     thief.execute(
         "select pgqueue._settle_run(array[%s::bigint], array[%s::bigint], %s, true, 1, 1)",
         [second.id, second.token, '{"sqlstate": "XX000", "message": "forged"}'],
@@ -132,7 +132,7 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
         ("succeeded", 77, None),
         ("failed", None, "forged"),
     ]
-    for call in ("finish_job(%s, %s, 1, 'me')",):  # without its claim it ends nothing
+    for call in ("finish_job(%s, %s, '1 on ', 'me')",):  # without its claim it ends nothing
         third = fetch_value(alice, "select (pgqueue.submit('select 3')).id")
         with contextlib.suppress(psycopg.Error):
             executor.execute(f"select pgqueue_run.{call}", [third, 1])

@@ -353,6 +353,40 @@ def test_a_role_gets_no_more_than_its_share_of_many_queues(alice, owner, claim):
     assert len(claim(*queues, max_count=400, role_limit=30)) <= 4 * 30
 
 
+def test_a_role_that_gets_its_share_hides_no_other_role_in_one_of_many_queues(alice, bob, owner, claim):
+    enqueue(alice, 600)
+    queues = spread(owner, 60)
+    few = enqueue(bob, 2, queue="q37")
+
+    assert set(few) <= set(claim(*queues, max_count=200, role_limit=30))
+
+
+def test_a_role_that_has_its_share_hides_no_other_role_in_one_of_many_queues(alice, bob, owner, claim):
+    enqueue(alice, 600)
+    queues = spread(owner, 60)
+    few = enqueue(bob, 2, queue="q37")
+    held = {str(oid_of(owner, "alice")): 30}
+
+    assert sorted(claim(*queues, max_count=200, role_limit=30, held=held)) == few
+    assert claim(*queues, max_count=200, role_limit=30, held=held) == []
+
+
+def test_of_many_queues_a_claim_keeps_asking_until_it_has_enough(alice, owner, claim):
+    enqueue(alice, 60)
+    queues = spread(owner, 60)
+    empty = [f"empty{number}" for number in range(100)]
+
+    assert len(claim(*queues, *empty, max_count=50)) == 50
+    assert len(claim(*queues, *empty, max_count=50)) == 10
+
+
+def test_a_small_claim_takes_an_eighth_of_its_room_from_a_role(crowd, owner, claim):
+    for session in crowd:
+        enqueue(session, 30)
+
+    assert set(roles_of(owner, claim(max_count=80)).values()) == {8}
+
+
 def test_of_many_roles_a_claim_takes_some_jobs_of_each_of_a_few_and_then_of_the_next_ones(crowd, owner, claim):
     for session in crowd:
         enqueue(session, 30)

@@ -60,14 +60,14 @@ def test_jobs_of_the_batch_lane_come_in_chunks_that_leave_the_others_their_share
     dispatch.batch_size.jobs = 10
     dispatch.waiting.add([batch_job(n) for n in range(1, 7)])
 
-    assert ids(dispatch.next(size=4, most=4)) == [1, 2]
+    assert ids(dispatch.next((), size=4, most=4)) == [1, 2]
 
 
 def test_of_many_roles_with_a_few_jobs_each_an_executor_takes_all_that_a_role_has(dispatch: Dispatch) -> None:
     dispatch.batch_size.jobs = 10
     dispatch.waiting.add([batch_job(n, role) for role in range(20) for n in range(5)])
 
-    assert len(ids(dispatch.next(size=4, most=4))) == 5
+    assert len(ids(dispatch.next((), size=4, most=4))) == 5
 
 
 def free_executor() -> Any:
@@ -89,22 +89,22 @@ def busy(dispatch: Dispatch) -> Chunk:
 
 def test_a_few_short_jobs_wait_for_more_while_a_group_of_their_role_runs(dispatch: Dispatch, busy: Chunk) -> None:
     dispatch.waiting.add(grouped_jobs(*range(100, 110)))
-    assert dispatch.next(size=8, most=8) is None
+    assert dispatch.next((), size=8, most=8) is None
     assert dispatch.is_holding
 
     dispatch.waiting.add(grouped_jobs(*range(110, 200)))
     assert not dispatch.is_holding
-    assert len(ids(dispatch.next(size=8, most=8))) == 100
+    assert len(ids(dispatch.next((), size=8, most=8))) == 100
 
 
 def test_a_few_short_jobs_run_when_the_group_has_ended_or_takes_long(dispatch: Dispatch, busy: Chunk) -> None:
     dispatch.waiting.add(grouped_jobs(100, 101))
     busy.begun_at -= 0.06
-    assert ids(dispatch.next(size=8, most=8)) == [100, 101]
+    assert ids(dispatch.next((), size=8, most=8)) == [100, 101]
 
     dispatch.waiting.add(grouped_jobs(102))
     dispatch.running.clear()
-    assert ids(dispatch.next(size=8, most=8)) == [102]
+    assert ids(dispatch.next((), size=8, most=8)) == [102]
 
 
 def test_no_job_waits_for_a_group_of_another_role_or_of_jobs_that_take_longer_or_that_are_few(
@@ -112,18 +112,18 @@ def test_no_job_waits_for_a_group_of_another_role_or_of_jobs_that_take_longer_or
 ) -> None:
     dispatch.waiting.add(grouped_jobs(100))
     dispatch.waiting.add(grouped_jobs(200, role=BOB))
-    assert ids(dispatch.next(size=8, most=8)) == [200]
+    assert ids(dispatch.next((), size=8, most=8)) == [200]
 
     dispatch.batch_size.jobs = 99
-    assert ids(dispatch.next(size=8, most=8)) == [100]
+    assert ids(dispatch.next((), size=8, most=8)) == [100]
 
     dispatch.batch_size.jobs = 100
     dispatch.waiting.add([batch_job(101)])
-    assert ids(dispatch.next(size=8, most=8)) == [101]
+    assert ids(dispatch.next((), size=8, most=8)) == [101]
 
     busy.jobs = busy.jobs[:9]
     dispatch.waiting.add(grouped_jobs(102))
-    assert ids(dispatch.next(size=8, most=8)) == [102]
+    assert ids(dispatch.next((), size=8, most=8)) == [102]
 
 
 def test_what_is_held_back_is_handed_out_a_moment_later_though_nothing_else_happens(
@@ -152,20 +152,101 @@ def test_a_job_of_the_top_level_lane_comes_alone(dispatch: Dispatch) -> None:
     dispatch.batch_size.jobs = 10
     dispatch.waiting.add([top_level_job(1), batch_job(2)])
 
-    assert ids(dispatch.next(size=1, most=1)) == [1]
+    assert ids(dispatch.next((), size=1, most=1)) == [1]
 
 
 def test_roles_take_turns(dispatch: Dispatch) -> None:
     dispatch.waiting.add([batch_job(1, ADA), batch_job(2, ADA), batch_job(3, BOB)])
 
-    assert [ids(dispatch.next(size=4, most=4)) for _ in range(3)] == [[1], [3], [2]]
+    assert [ids(dispatch.next((), size=4, most=4)) for _ in range(3)] == [[1], [3], [2]]
+
+
+def take(dispatch: Dispatch, taker: Any, size: int = 4) -> int:
+    """Let an executor take what comes next; return of which role it is."""
+    work = dispatch.next((taker,), size, size)
+    assert work is not None
+    dispatch.homes.add(work.role, taker)
+    return work.role
+
+
+@pytest.fixture
+def short(dispatch: Dispatch) -> Dispatch:
+    """Jobs are so short that a call has some of them."""
+    dispatch.batch_size.jobs = 16
+    return dispatch
+
+
+def test_an_executor_takes_jobs_of_a_role_that_it_knows_before_others(short: Dispatch) -> None:
+    first, second = executor(), executor()
+    short.homes.add(ADA, first)
+    short.homes.add(BOB, second)
+    short.waiting.add([batch_job(1, ADA), batch_job(2, BOB)])
+
+    assert [take(short, second), take(short, second)] == [BOB, ADA]
+
+
+def test_a_role_that_nobody_knows_has_its_turn(short: Dispatch) -> None:
+    first, second = executor(), executor()
+    short.homes.add(BOB, second)
+    short.waiting.add([batch_job(1, ADA), batch_job(2, BOB)])
+
+    assert [take(short, second), take(short, first)] == [ADA, BOB]
+
+
+def test_a_role_is_passed_over_no_more_than_twice_for_each_executor(short: Dispatch) -> None:
+    busy, free = executor(), executor()
+    short.homes.add(ADA, busy)
+    short.homes.add(BOB, free)
+    short.waiting.add([batch_job(1, ADA), *(batch_job(n, BOB) for n in range(2, 2000))])
+
+    roles = [take(short, free, size=4) for _ in range(12)]
+
+    assert roles == [*[BOB] * 8, ADA, *[BOB] * 3]
+
+
+def test_long_jobs_pass_no_role_over(dispatch: Dispatch) -> None:
+    busy, free = executor(), executor()
+    dispatch.batch_size.jobs = 2
+    dispatch.homes.add(ADA, busy)
+    dispatch.homes.add(BOB, free)
+    dispatch.waiting.add([batch_job(1, ADA), batch_job(2, BOB)])
+
+    assert take(dispatch, free) == ADA
+
+
+def test_an_executor_with_a_new_session_knows_no_role(short: Dispatch) -> None:
+    first, second = executor(), executor()
+    for role in (ADA, BOB):
+        short.homes.add(role, first)
+    short.homes.add(BOB, second)
+
+    short.homes.forget(first)
+
+    assert short.homes.suits(ADA, [second])  # nobody knows it
+    assert not short.homes.suits(BOB, [first])
+    assert short.homes.among(BOB, [second, first]) is second
+    assert short.homes.among(BOB, [first]) is None
+
+
+def test_a_role_that_may_have_no_executor_is_not_passed_over(short: Dispatch) -> None:
+    first, second = executor(), executor()
+    short.running[first] = Chunk([batch_job(1)])
+    short.homes.add(BOB, first)
+    short.waiting.add([batch_job(2), batch_job(3, BOB)])
+    short.waiting.add(batch_job(n, 3) for n in range(4, 400))
+    short.homes.add(ADA, first)
+    short.homes.add(3, second)
+
+    assert [take(short, second, size=2) for _ in range(5)] == [3, 3, 3, 3, BOB]
+    short.running.clear()
+    assert [take(short, second, size=2) for _ in range(5)] == [3, 3, 3, 3, ADA]
 
 
 def test_a_role_that_has_its_share_of_executors_waits(dispatch: Dispatch) -> None:
     dispatch.running[executor()] = Chunk([batch_job(1)])
     dispatch.waiting.add([batch_job(2), batch_job(3, BOB)])
 
-    assert ids(dispatch.next(size=2, most=2)) == [3]
+    assert ids(dispatch.next((), size=2, most=2)) == [3]
 
 
 def test_what_a_job_waits_for_comes_first_though_no_executor_is_left(dispatch: Dispatch) -> None:
@@ -174,7 +255,7 @@ def test_what_a_job_waits_for_comes_first_though_no_executor_is_left(dispatch: D
     dispatch.waiting.add([batch_job(2), batch_job(3)])
     assert dispatch.waits.begin(waiting, Awaited(3, Waiter(1, 1, ADA)))
 
-    assert ids(dispatch.next(size=1, most=1)) == [3]
+    assert ids(dispatch.next((), size=1, most=1)) == [3]
 
 
 def test_what_a_job_waits_for_is_to_be_claimed_if_it_is_not_here(dispatch: Dispatch) -> None:
@@ -182,7 +263,7 @@ def test_what_a_job_waits_for_is_to_be_claimed_if_it_is_not_here(dispatch: Dispa
     dispatch.running[waiting] = top_level_job(1)
     dispatch.waits.begin(waiting, awaited)
 
-    assert dispatch.next(size=1, most=1) == awaited
+    assert dispatch.next((), size=1, most=1) == awaited
 
 
 def test_there_are_executors_for_what_waits_as_far_as_a_role_may_have_them(dispatch: Dispatch) -> None:
@@ -198,7 +279,7 @@ def test_a_worker_holds_some_rounds_of_jobs_for_each_executor(dispatch: Dispatch
     dispatch.batch_size.stock = 20
 
     assert dispatch.jobs_wanted(size=4) == 4 * 20
-    assert dispatch.supply(size=4) == JobSupply(3 * 20, {}, is_ample=False)
+    assert dispatch.supply(size=4) == JobSupply(3 * 20, {}, is_ample=False, has_free=True)
 
 
 @pytest.mark.parametrize(
@@ -235,19 +316,19 @@ def test_a_few_short_jobs_go_to_one_executor_and_not_one_to_each(dispatch: Dispa
     dispatch.batch_size.jobs = 100
     dispatch.waiting.add([batch_job(n) for n in range(8)])
 
-    assert len(ids(dispatch.next(size=4, most=4))) == 8
+    assert len(ids(dispatch.next((), size=4, most=4))) == 8
 
 
 def test_a_few_jobs_of_unknown_length_go_to_an_executor_each(dispatch: Dispatch) -> None:
     dispatch.waiting.add([batch_job(n) for n in range(8)])
 
-    assert len(ids(dispatch.next(size=4, most=4))) == 1
+    assert len(ids(dispatch.next((), size=4, most=4))) == 1
 
 
 def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
     dispatch.waiting.add([batch_job(n) for n in range(9)])
 
-    limit, held, _ = dispatch.supply(size=2)
+    limit, held, *_ = dispatch.supply(size=2)
 
     assert (limit, held) == (2, {ADA: 9})
     assert dispatch.jobs_wanted(size=2) == 2 * 2 + (9 - 2)
@@ -377,7 +458,7 @@ def settled(seconds_per_job: float, waiting: int | None = None) -> BatchSize:
 
 
 def test_on_a_busy_server_calls_stay_as_large_as_keeps_them_cheap() -> None:
-    assert (settled(0.013).jobs, settled(0.013, waiting=0).jobs) == (3, 16)
+    assert (settled(0.006).jobs, settled(0.006, waiting=0).jobs) == (8, 32)
     # Not for longer than 250 ms.
     assert settled(0.03, waiting=1).jobs == 8
     assert settled(0.3, waiting=0).jobs == 1
@@ -419,7 +500,7 @@ def test_jobs_that_may_share_a_commit_go_to_one_executor(dispatch: Dispatch) -> 
     dispatch.batch_size.jobs = 4
     dispatch.waiting.add([BatchJob(n, 1, ADA, f"{n}:1", "audit", 10) for n in range(30)])
 
-    work = dispatch.next(8, 8)
+    work = dispatch.next((), 8, 8)
 
     assert isinstance(work, Chunk)
     assert len(work.jobs) == 10

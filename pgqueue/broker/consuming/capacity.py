@@ -23,6 +23,8 @@ class JobSupply(NamedTuple):
     held: Mapping[int, int] = MappingProxyType({})
     #: Whether the executors have enough for a while.
     is_ample: bool = False
+    #: Whether an executor is free for jobs of other roles than those that are here.
+    has_free: bool = False
 
 
 class FetchRequest(NamedTuple):
@@ -121,9 +123,10 @@ class Capacity(Generic[ChannelT]):
             if channel.queues
         )
 
-    def are_executors_busy(self) -> bool:
-        """Whether the SQL lane has enough jobs for a while."""
-        return any(c.queues and c.job_supply is not None and c.job_supply().is_ample for c in self._channels)
+    def ample_supply(self) -> JobSupply | None:
+        """Return what the SQL lane has, if that is enough for a while."""
+        supplies = (c.job_supply() for c in self._channels if c.queues and c.job_supply is not None)
+        return next((supply for supply in supplies if supply.is_ample), None)
 
     def has_next(self) -> bool:
         """Return whether `next` would return a message."""

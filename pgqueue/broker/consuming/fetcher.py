@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ..worker_session import WorkerSession
 
 #: While no task comes, a claim waits until the executors have run part of their jobs (BatchSize), so that it brings
-#: about as many; for a shorter time where jobs of several roles may come.
-_BUSY_SECONDS, _ROLES_SECONDS = 0.1, 0.05
+#: about as many; for a shorter time while one is free for jobs of another role.
+_BUSY_SECONDS, _FREE_SECONDS = 0.1, 0.05
 
 
 class _Poll(NamedTuple):
@@ -85,8 +85,8 @@ class Fetcher(Generic[ChannelT]):
         #: When a claim without upkeep was asked for, and how long the last one took.
         self._asked_at = math.inf
         self._claim_seconds = 0.0
-        #: How long a poll waits after the one before, while the executors have enough jobs.
-        self._pause = AHEAD_SECONDS
+        #: Whether tasks were among what came last.
+        self._has_tasks = True
         self._fallback_at = 0.0
         worker_session.join(self)
 
@@ -277,9 +277,10 @@ class Fetcher(Generic[ChannelT]):
         poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._sleep.due_at(wanted)
-            if self._capacity.are_executors_busy():
+            if (supply := self._capacity.ample_supply()) is not None:
                 # Jobs come by the hundred: each claim costs as much as 30 to 60 of them.
-                due_at = max(due_at, self._polled_at + self._pause)
+                pause = AHEAD_SECONDS if self._has_tasks else _FREE_SECONDS if supply.has_free else _BUSY_SECONDS
+                due_at = max(due_at, self._polled_at + pause)
             elif not self._capacity.is_roomy():
                 due_at = max(due_at, self._found_at + patience)
             poll_at = min(poll_at, due_at)
@@ -330,9 +331,5 @@ class Fetcher(Generic[ChannelT]):
         if claimed:
             self._found_at = now
         if poll.wanted:
-            if any(message.kind == "task" for message in claimed):
-                self._pause = AHEAD_SECONDS
-            else:
-                has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
-                self._pause = _ROLES_SECONDS if has_many_roles else _BUSY_SECONDS
+            self._has_tasks = any(message.kind == "task" for message in claimed)
             self._sleep.end_poll(poll.outcome(claimed), self._claims.limit_seconds)

@@ -8,11 +8,11 @@ create or replace function pgqueue_run.pass_gate()
 as $$
 begin
   -- A session that cancels a job locks this, and signals a session that runs the job: a signal that comes too late hits a session
-  -- here, between two jobs. No role but the owner can lock it.
+  -- here, or where it waits for the row of its next job (pgqueue._stop_run). No role but the owner can lock it.
   lock table pgqueue.run_gate in row share mode;
 end
 $$;
-comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until no session cancels a job that this session has run';
+comment on function pgqueue_run.pass_gate() is 'Between two calls that run jobs, in a transaction of its own: waits until no session cancels a job that this session has run';
 
 create or replace function pgqueue_run.forget_role()
   returns void
@@ -59,24 +59,79 @@ end
 $$;
 comment on function pgqueue._end_job(bigint, pgqueue.job_state, jsonb) is 'Ends a job that did not begin. Returns NULL';
 
-create or replace function pgqueue_run.finish_job(id bigint, token bigint, row_count bigint, worker text)
+create or replace function pgqueue._begin_other(id bigint, token bigint, is_found boolean, expires_at timestamptz)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ignored text;
+begin
+  if not is_found then
+    if pg_current_xact_id_if_assigned() is not null then
+      raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure of its role, pgqueue_run.jobs_*.';
+    end if;
+  elsif exists (select from pgqueue.request r where r.id = _begin_other.id and r.kind = 'cancel') then
+    ignored := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+  elsif expires_at <= clock_timestamp() then
+    ignored := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
+  else
+    perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
+    return true;
+  end if;
+  return false;
+end
+$$;
+comment on function pgqueue._begin_other(bigint, bigint, boolean, timestamptz) is
+  'A part of pgqueue_take.take_* for jobs that are not like most. True: the job begins, and others wait for it. False: it has ended, because it was canceled or has expired, or is no longer this claim''s. 25000: the transaction has written something before';
+
+create or replace function pgqueue._finish_other(id bigint)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
-  -- A plan that was made while the table of dependants was empty would read all of it later.
   set enable_seqscan = off
+as $$
+begin
+  -- The row of the job is locked since before its runner looked for dependants. This sees those that were committed since then; upkeep finds
+  -- those of a short job (pgqueue._check_dependencies).
+  if current_setting('transaction_isolation') not like 'read %' or exists (select from pgqueue.dependency d where d.parent = _finish_other.id) then
+    perform pgqueue._settle_dependants(array[id], true);
+  end if;
+  -- This check comes last, when the history is written. The canceling session looks 10 ms after its request was committed, whether the job
+  -- still runs. A job that has ended by then has found the request here, and a job that began later has seen it.
+  perform pgqueue._refuse_canceled(id);
+end
+$$;
+comment on function pgqueue._finish_other(bigint) is
+  'A part of pgqueue_run.finish_job for a job that has run for more than 2 ms, or for which others wait: its dependants, and a cancel that was requested meanwhile';
+
+create or replace function pgqueue_run.finish_job(id bigint, token bigint, note text, worker text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   said pgqueue.activity;
-  has_dependants boolean;
 begin
-  -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
-  if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
-    delete from pgqueue.activity a where a.id = finish_job.id returning * into said;
-    if said.token <> finish_job.token then
-      said := null;
+  -- Each expression is prepared again in each transaction. So one here and one at the end tell a short job that waits for the disk, and
+  -- for which no other job waits, from the rest.
+  if (note like '% on ') is not true or clock_timestamp() > transaction_timestamp() + interval '2 ms' then
+    if note is null then
+      return;  -- It has not begun.
+    elsif note ~ '[0-9]$' then
+      perform pgqueue._snooze_job(id, token, note);
+      return;
+    elsif note like '% off %' then
+      perform set_config('synchronous_commit', 'off', true);
     end if;
-    perform pgqueue._refuse_overdue(id);
+    -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
+    if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
+      delete from pgqueue.activity a where a.id = finish_job.id returning * into said;
+      if said.token <> finish_job.token then
+        said := null;
+      end if;
+      perform pgqueue._refuse_overdue(id);
+    end if;
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
@@ -85,24 +140,20 @@ begin
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
                                attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from, snoozes)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
+         nullif(split_part(finish_job.note, ' ', 1), '-1')::bigint, m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
          m.retried_from, m.snoozes
-  from gone m
-  -- The row of the job is locked since it began, so this sees all that was committed until then (pgqueue._check_dependencies).
-  returning exists (select from pgqueue.dependency d where d.parent = finish_job.id) or current_setting('transaction_isolation') not like 'read %' into has_dependants;
-  if not found then
+  from gone m;
+  -- No RETURNING: for a partition it is translated and prepared again each time. The clock is read when the history is written.
+  if found and note not like '% t%' and clock_timestamp() between transaction_timestamp() and transaction_timestamp() + interval '2 ms' then
+    return;
+  elsif not found then
     perform pgqueue._claim_lost(id);
-  elsif has_dependants then
-    perform pgqueue._settle_dependants(array[id], true);
   end if;
-  -- This check comes last, when the history is written. The canceling session looks 10 ms after its request was committed, whether the job
-  -- still runs. A job that has ended by then has found the request here, and a job that began later has seen it.
-  if clock_timestamp() not between transaction_timestamp() and transaction_timestamp() + interval '2 ms' then
-    perform pgqueue._refuse_canceled(id);
-  end if;
+  perform pgqueue._finish_other(id);
 end
 $$;
-comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
+comment on function pgqueue_run.finish_job(bigint, bigint, text, text) is
+  'Last in the transaction of a job in the batch lane: its effects and its removal commit together. note: what its runner has returned, the number of rows (-1: not known), synchronous_commit, t if other jobs wait for it, and the delay in ms if it has called pgqueue.snooze; NULL: it has not begun';
 
 create or replace function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
   returns table (id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt int, traceparent text)
@@ -116,7 +167,8 @@ declare
   is_moved boolean;
 begin
   -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
-  if is_jobs then
+  -- A job has not begun before its runner has its row. An error until then, of a late signal for example, belongs to no job.
+  if is_jobs and pgqueue._runner_step(error) is distinct from 'take' then
     select q.* into m
     from unnest(ids, tokens) with ordinality c (id, token, n)
     join pgqueue.message q on q.id = c.id and q.token = c.token

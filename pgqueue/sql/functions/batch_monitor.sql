@@ -69,25 +69,32 @@ comment on function pgqueue._sample_waits(int[]) is
   'How many of these sessions run a statement now, and how many of them sleep or wait for what an extension does, such as a query on another server';
 grant execute on function pgqueue._sample_waits(int[]) to pgqueue_worker;
 
-create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean, xact bigint default null)
+create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean, behind_ids bigint[], behind_tokens bigint[], xact bigint default null)
   returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
 declare
-  has_gate boolean := false;
+  is_held boolean := false;
 begin
-  -- While this is held no session begins a job. The lock is tried with nowait: a session that waited for it would block all of them.
+  -- While these are held, the session ends no call and begins none (pgqueue_run.pass_gate), and begins no other job of this call: it would wait
+  -- for that row, where the signal reaches no job (pgqueue_take.take_*). The locks are tried with nowait: a session that waited for the table
+  -- would block all of them, and a row that another one has locked would let the job behind begin.
   for attempt in 1 .. 50 loop
     begin
       lock table pgqueue.run_gate in exclusive mode nowait;
-      has_gate := true;
+      perform from unnest(behind_ids, behind_tokens) b (id, token) join pgqueue.message m on m.id = b.id and m.token = b.token for update of m nowait;
+      is_held := true;
       exit;
     exception when lock_not_available then
+      exit when not pgqueue._runs(id, token, pid);
       perform pg_sleep(0.001);
     end;
   end loop;
-  if not has_gate or not pgqueue._runs(id, token, pid)
+  if not is_held or not pgqueue._runs(id, token, pid)
     -- A job of a group runs again by itself when the group is broken up.
     or xact is not null and not exists (select from pgqueue.message m where m.id = _stop_run.id and m.xmax::text::bigint = xact)
   then
@@ -96,9 +103,9 @@ begin
   return case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
 end
 $$;
-comment on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint) is
-  'Cancels a job that runs in the batch lane, or ends its session; never another job. xact: only if it runs in that transaction; of a group it cancels the whole. False: it does not run, or the next look tries again';
-grant execute on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint) to pgqueue_worker;
+comment on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint[], bigint[], bigint) is
+  'Cancels a job that runs in the batch lane, or ends its session; never another job. behind_ids, behind_tokens: all other jobs that the session was called to run. xact: only if it runs in that transaction; of a group it cancels the whole. False: it does not run, or the next look tries again';
+grant execute on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint[], bigint[], bigint) to pgqueue_worker;
 
 create or replace function pgqueue._set_run_progress(id bigint, token bigint, pid int, pct int, msg text)
   returns void

@@ -22,10 +22,12 @@ declare
   seed bytea;
   seconds float8;
   look_seconds float8;
+  usual_seconds float8;
   ids bigint[] := '{}';
+  roles oid[];
   -- One claim in ten serves messages that have waited for long behind higher priorities.
   is_generous boolean := random() < 0.1;
-  has_passed_some boolean := false;
+  passed_by text[];
   setting text;
   is_registered boolean;
   is_due boolean;
@@ -35,11 +37,13 @@ declare
   limited text[];
   share int;
   got int;
-  -- The queues that this claim has still to look at, and those of them that may have more than their share.
+  -- The queues that this claim has still to look at, those that it looks at next, and those of them that may have more than their share.
+  turns text[];
   next_queues text[];
   deeper text[];
   room int;
   held_now jsonb := held;
+  role oid;
 begin
   -- If a crash of the server loses a claim, the message is ready again, so the claim need not wait for the disk. For tasks the
   -- caller decides otherwise.
@@ -101,29 +105,35 @@ begin
   seed := uuid_send(gen_random_uuid());
   loop
     room := max_count - cardinality(ids);
-    if next_queues is null then
+    if turns is null then
       begun_at := clock_timestamp();
-      next_queues := pgqueue._queues_in_turn(kind, queues, bounds is null);
-      share := pgqueue._share_of_room(room, cardinality(next_queues));
+      turns := case when cardinality(queues) = 1 then queues else array(select u.name from (select distinct n as name from unnest(queues) n) u order by random()) end;
+      share := pgqueue._share_of_room(room, room);
     else
-      share := ceil(room / cardinality(next_queues)::numeric);
+      share := ceil(room / cardinality(turns)::numeric);
     end if;
+    -- As many as fill the room if each has its share. A message that is looked at is locked, so more would be too many.
+    select n.chosen, n.rest into next_queues, turns
+    from pgqueue._next_queues(kind, turns, ceil(room / share::numeric)::int, bounds is null, role_limit, held_now) n;
+    share := greatest(share, ceil(room / greatest(cardinality(next_queues), 1)::numeric));
     deeper := null;
-    for id, token, queue, earlier_deliveries, message, lane, has_passed_some, deeper in
+    passed_by := null;
+    roles := '{}';
+    for id, token, queue, earlier_deliveries, message, lane, role, passed_by, deeper in
     with wanted as materialized (
       -- This comes first: no message of a paused queue is to be locked.
-      -- As many as fill the room if each has its share. A message that is looked at is locked, so more would be too many.
-      select u.name, p.is_async, p.group_commit, p.timeout, p.of_roles
-      from unnest(next_queues[:ceil(room / share::numeric)]) u (name)
+      select u.name, least(share, room - (u.n - 1) * share)::int as share, p.is_async, p.group_commit, p.timeout, p.of_roles
+      from unnest(next_queues[:ceil(room / share::numeric)]) with ordinality u (name, n)
       cross join lateral pgqueue._claim_policy(u.name) p
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.name, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.name, wanted.share, wanted.is_async, wanted.group_commit, wanted.timeout,
+             wanted.of_roles
       from wanted
-      cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, share,
+      cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, wanted.share,
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held_now) c
       union all
-      select o.id, 0, wanted.name, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
+      select o.id, 0, wanted.name, wanted.share, wanted.is_async, wanted.group_commit, wanted.timeout, wanted.of_roles
       from wanted
       cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + share / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held_now) o
@@ -158,8 +168,10 @@ begin
              case when c.deliveries > 1 or c.attempts > 0 or c.last_error is not null or c.snoozes is not null then to_json(c.submitter::bigint)
              else pgqueue._groupable_job(c.submitter, c.group_commit, c.of_roles) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
-           l.lane,
-           (select count(*) from candidate) > (select count(*) from picked), array(select d.name from candidate d where d.place = share)
+           l.lane, c.submitter,
+           case when (select count(*) from candidate) > (select count(*) from picked)
+                then array(select distinct d.name from candidate d where not exists (select from picked p where p.id = d.id)) end,
+           array(select d.name from candidate d where d.place = d.share)
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
     cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)
@@ -167,23 +179,20 @@ begin
     order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;
+      roles := roles || role;
       return next;
     end loop;
-    if has_passed_some then
-      -- A worker that polled meanwhile and went to sleep did not see the messages that this claim has locked and leaves to
-      -- others.
-      perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
-      where exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = u.name);
-    end if;
+    -- A worker that polled meanwhile and went to sleep did not see the messages that this claim has locked and leaves to others.
+    perform pgqueue._wake(u.name) from unnest(passed_by) u (name);
     if role_limit is not null then
-      held_now := pgqueue._count_held(held, ids);
+      held_now := pgqueue._count_held(held_now, roles);
     end if;
     -- Then the other queues, and what those leave goes to those that have more than their share.
-    next_queues := next_queues[ceil(room / share::numeric) + 1:] || deeper;
-    if next_queues <> '{}' and cardinality(ids) < max_count then
+    turns := next_queues[ceil(room / share::numeric) + 1:] || turns || deeper;
+    if turns <> '{}' and cardinality(ids) < max_count then
       continue;
     end if;
-    next_queues := null;
+    turns := null;
     -- The last look claimed no message although some were ready: perhaps all of the chosen ones had expired, and more of them
     -- precede others.
     continue when bounds is null and cardinality(ids) = max_count - room and pgqueue._expire_messages(_claim.queues, 1000) > 0;
@@ -195,14 +204,18 @@ begin
     bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
+  usual_seconds := 0.005 + 0.00004 * cardinality(ids) + 0.0001 * cardinality(_claim.queues);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', pgqueue._raise_bounds(bounds, ids, false));
   elsif current_setting('pgqueue.claim_memory', true) is null then
     -- The first claim of a session includes planning, so its duration says nothing about dead rows.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
-  elsif (look_seconds > 0.0005 + 0.00001 * cardinality(_claim.queues)
-         or seconds > 0.005 + 0.00004 * cardinality(ids) + 0.0001 * cardinality(_claim.queues)) and pgqueue._may_be_bounded(_claim.queues) then
+  elsif (look_seconds > 0.0005 + 0.00001 * cardinality(_claim.queues) or seconds > usual_seconds) and pgqueue._may_be_bounded(_claim.queues)
+    -- Bounds cost each claim some time for each role in each queue. On a busy machine a claim takes long though there are no dead rows.
+    and greatest(3 * look_seconds, seconds - usual_seconds)
+        > 0.00007 * cardinality(_claim.queues) * (select count(*) from (select from pgqueue.role_key limit 1000) k)
+  then
     -- The claim is expensive: it has read past many finished messages, which a snapshot held elsewhere keeps VACUUM from
     -- removing. The look for the first ready message shows that soonest, but only of one queue. Messages that come back below
     -- the bounds (a retry, a lost worker's message, a late commit) are found by a full read, which takes at most 2 % of the time

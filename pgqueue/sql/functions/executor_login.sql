@@ -33,7 +33,7 @@ begin
   end if;
   execute format('%s role %I login noinherit password %L', case when to_regrole(name) is null then 'create' else 'alter' end, name, known.password);
   execute format('grant usage on schema pgqueue_run to %I', name);
-  execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, bigint, text), pgqueue_run.snooze_job(bigint, bigint, text) to %I', name);
+  execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, text, text) to %I', name);
   execute format('grant execute on function pgqueue_run.check_group(oid), pgqueue_run.finish_group(bigint[], bigint[], bigint[], timestamptz[], timestamptz[], text) to %I', name);
   execute format('grant execute on function pgqueue_run.check_result(oid), pgqueue_run.append_rows(bigint, bigint, int, jsonb), pgqueue_run.fail_result(bigint, bigint, jsonb, float8, jsonb), pgqueue_run.finish_result(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, jsonb, boolean, bigint) to %I', name);
   -- The owner's functions cancel queries of its sessions, and see since when they run.

@@ -72,41 +72,6 @@ $$;
 comment on function pgqueue._ready_roles(pgqueue.message_kind, text, oid, int, jsonb) is
   'The roles that have a ready message in a queue, those after a given one first. bounds: as in pgqueue._next_ready';
 
-create or replace function pgqueue._share_of_room(room int, parts int)
-  returns int
-  language sql immutable
-as $$
-  -- Of a large room 3 to 7 %, up to 16, even if there are more parts: to read a few messages of each of many costs several times as much as to read
-  -- more of some, and jobs of one role that come together run in one call. The next claim begins with other parts.
-  select greatest(ceil(room / greatest(parts, 1)::numeric)::int, least((room - 36) / 12, 16), 1)
-$$;
-comment on function pgqueue._share_of_room(int, int) is 'How many messages of a claim one of so many queues or roles gets in its turn';
-
-create or replace function pgqueue._queues_in_turn(kind pgqueue.message_kind, queues text[], is_cheap boolean)
-  returns text[]
-  language sql volatile
-as $$
-  select case when cardinality(queues) = 1 then queues else array(
-    select u.queue from (select distinct n as queue from unnest(queues) n) u
-    -- The last one is searched for, because finished messages stand in front.
-    where not is_cheap
-      or (select m.id from pgqueue.message m
-          where m.queue = u.queue and m.kind = _queues_in_turn.kind and m.state = 'ready' and m.limit_key is null
-          order by m.submitter desc limit 1) is not null
-    order by random()) end
-$$;
-comment on function pgqueue._queues_in_turn(pgqueue.message_kind, text[], boolean) is
-  'These queues in the order in which a claim looks at them, which is random; is_cheap: only those that have ready messages';
-
-create or replace function pgqueue._count_held(held jsonb, ids bigint[])
-  returns jsonb
-  language sql stable
-as $$
-  select coalesce(held, '{}') || coalesce(jsonb_object_agg(c.role, c.count + coalesce((held ->> c.role)::int, 0)), '{}')
-  from (select m.submitter::pg_catalog.text as role, count(*) as count from pgqueue.message m where m.id = any (ids) group by m.submitter) c
-$$;
-comment on function pgqueue._count_held(jsonb, bigint[]) is 'How many messages of each role a worker has, {role: count}, when it gets these in addition';
-
 create or replace function pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count int, bounds jsonb, above bigint)
   returns table (id bigint, rank bigint)
   language plpgsql volatile

@@ -32,11 +32,12 @@ create or replace function pgqueue._setting_steps(job_id text)
   set search_path = pg_catalog, pg_temp
 as $$
   select replace($steps$
-    -- An expression handles the settings that every job has, and a query, which costs three times as much, only other settings.
-    is_set := pg_catalog.concat(
+    -- One expression handles the settings that every job has. A query, which costs three times as much, is only for other settings.
+    if pg_catalog.concat(
       pg_catalog.set_config('pgqueue.job_id', <job_id>::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
-      pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
-    if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
+      pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) operator(pg_catalog.<>) ''
+      and job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}'
+    then
       perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
       -- A worker that makes a span for the job has set its own: what the job submits belongs to that.
       if job.settings operator(pg_catalog.?) 'pgqueue.traceparent' and pg_catalog.current_setting('pgqueue.run_traceparent', true) operator(pg_catalog.<>) '' then
@@ -127,36 +128,40 @@ declare
 begin
   perform pgqueue._drop_runner(role);
   execute format($body$
-    create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb)
+    create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb, out has_dependants boolean)
       language plpgsql volatile security definer
       set search_path = pg_catalog, pg_temp
+      -- A plan that was made while the table of dependants was empty would read all of it later.
+      set enable_seqscan = off
     as $take$
     declare
       expires_at timestamptz;
-      is_locked boolean;
     begin
       -- The lock shows which session runs the job: the transaction that holds it (pgqueue._runs). So it is not taken in a
-      -- subtransaction.
+      -- subtransaction. A canceling session locks the row for a moment, too, so that its signal reaches no job that begins (pgqueue._stop_run).
+      -- Earlier statements of this transaction may have triggers that wait for the commit. They would run within the job, before
+      -- PostgreSQL 18 as its submitter. A transaction that has written something has a transaction id, so it finds no job.
       select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
-      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
-      if not found then
-        return;
-      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
-        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
-        return;
-      elsif expires_at <= clock_timestamp() then
-        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
+      from pgqueue.message q
+      where q.id = case when pg_current_xact_id_if_assigned() is null then take_%1$s.id end and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s'
+      for update;
+      -- One query for what most jobs have in common, because each is prepared again in each transaction. It sees what those have committed
+      -- who had the row before. A session that waits for the job waits for the advisory lock (pgqueue._wait_for_run); others hold it only for
+      -- a moment, to see whether the job runs.
+      if found and not exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel')
+        and not exists (select from pgqueue.dependency d where d.parent = take_%1$s.id) and current_setting('transaction_isolation') like 'read %%'
+        and coalesce(expires_at > clock_timestamp(), true) and pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null
+      then
         return;
       end if;
-      -- A session that waits for the job waits for this lock (pgqueue._wait_for_run). Other sessions hold it only for a moment,
-      -- to see whether the job runs.
-      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
+      has_dependants := pgqueue._begin_other(id, token, sql is not null, expires_at);
+      sql := case when has_dependants then sql end;
     end
     $take$
   $body$, role);
   execute format($body$
     create function pgqueue_run.job_%1$s(id bigint, token bigint)
-      returns bigint
+      returns text
       language plpgsql volatile security definer
     as $run$
     declare
@@ -164,21 +169,23 @@ begin
       row_count bigint := -1;
       is_set boolean;
     begin
-      -- Earlier statements of this transaction may have triggers that wait for the commit. They would run in here, before
-      -- PostgreSQL 18 as this function's owner. A transaction that has written something has a transaction id.
-      if pg_catalog.pg_current_xact_id_if_assigned() is not null then
-        raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.jobs_%1$s.';
-      end if;
+      -- step: take
       job := pgqueue_take.take_%1$s(id, token);
-      if job.sql is null then
-        return null;
-      end if;
+      -- step: begin
       -- A program with the executors' login can prepare the session in which this is called. Objects there must not be taken for
       -- those that the job names, and its settings must not change how the job's quotes are read.
-      discard temp;
+      if job.sql is null or pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0::pg_catalog.oid then
+        if job.sql is null then
+          return null;
+        end if;
+        discard temp;
+      end if;
       deallocate all;
       %2$s
-      return row_count;
+      -- The end of the job needs these: the rows, whether to wait for the disk, whether other jobs wait for it, and for how long a job that has
+      -- called pgqueue.snooze is put off. One expression reads it all, because each one is prepared again in each transaction.
+      return pg_catalog.concat(row_count, ' ', pg_catalog.current_setting('synchronous_commit'), ' ', job.has_dependants,
+                               pg_catalog.current_setting('pgqueue.snooze_ms', true), pg_catalog.pg_advisory_unlock_all());
     end
     $run$
   $body$, role, pgqueue._job_steps('id', 'true'));
@@ -187,33 +194,22 @@ begin
       language plpgsql
     as $run$
     declare
-      row_count bigint;
-      found_set text;
+      note text;
       done text;
     begin
       done := pgqueue_run.check_runner(%1$s);
+      done := pgqueue_run.pass_gate();
+      commit;
       for n in 1 .. pg_catalog.cardinality(ids) loop
-        done := pgqueue_run.pass_gate();
-        commit;
-        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
-        if row_count is not null then
-          -- Whether to wait for the disk, and, for a job that has called pgqueue.snooze, for how long it is put off: in one expression,
-          -- because each one is prepared again in each transaction.
-          found_set := pg_catalog.concat(pg_catalog.current_setting('synchronous_commit'), pg_catalog.current_setting('pgqueue.snooze_ms', true));
-          -- The settings return to those with which the session was opened: first the search_path, which the job may have set.
-          reset all;
-          discard sequences;
-          deallocate all;
-          unlisten *;
-          done := pg_catalog.pg_advisory_unlock_all();
-          if pg_catalog.starts_with(found_set, 'off') then
-            done := pg_catalog.set_config('synchronous_commit', 'off', true);
-          end if;
-          done := case when pg_catalog.ascii(pg_catalog.right(found_set, 1)) operator(pg_catalog.<=) 57 then pgqueue_run.snooze_job(ids[n], tokens[n], found_set)::pg_catalog.text
-                  else pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker)::pg_catalog.text end;
-        end if;
+        note := pgqueue_run.job_%1$s(ids[n], tokens[n]);
+        -- The settings return to those with which the session was opened: first the search_path, which the job may have set.
+        reset all;
+        discard sequences;
+        unlisten *;
+        done := pgqueue_run.finish_job(ids[n], tokens[n], note, worker);
         commit;
       end loop;
+      deallocate all;
       -- So a cancel of the last job does not hit the next statement of the session.
       done := pgqueue_run.pass_gate();
       commit;

@@ -1,7 +1,7 @@
 -- A job that puts itself off: its transaction commits, and the job stays in the queue.
 --
 -- pgqueue.snooze only leaves a note in a setting of the transaction, which a rollback takes back, also to a savepoint: so an error after it
--- wins. The end of the run finds the note (pgqueue_run.snooze_job, pgqueue._complete_job).
+-- wins. The end of the run finds the note (pgqueue._snooze_job, pgqueue._complete_job).
 
 create or replace function pgqueue._check_snooze(id bigint)
   returns void
@@ -86,7 +86,7 @@ end
 $$;
 comment on function pgqueue._put_off(bigint, bigint, bigint) is 'At the end of a run that is put off: the job is delayed. The caller looks for a cancel afterwards';
 
-create or replace function pgqueue_run.snooze_job(id bigint, token bigint, note text)
+create or replace function pgqueue._snooze_job(id bigint, token bigint, note text)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -99,5 +99,5 @@ begin
   raise info using errcode = 'PQ008', message = id::text;
 end
 $$;
-comment on function pgqueue_run.snooze_job(bigint, bigint, text) is
-  'Last in the transaction of a job in the batch lane that has called pgqueue.snooze, in place of finish_job. note ends with the delay in ms';
+comment on function pgqueue._snooze_job(bigint, bigint, text) is
+  'A part of pgqueue_run.finish_job, for a job that has called pgqueue.snooze. note ends with the delay in ms';

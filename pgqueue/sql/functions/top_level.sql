@@ -30,7 +30,7 @@ create or replace function pgqueue._is_raised_in_run(error jsonb)
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job|snooze_job)[(]'
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
 $$;
 comment on function pgqueue._is_raised_in_run(jsonb) is 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
 
@@ -59,7 +59,7 @@ begin
         when '42883' then message ~ E'\\mpgqueue_run[.]'
         when 'PQ006' then true
         -- The job has made its transaction read-only, so its end cannot be written.
-        when '25006' then error ->> 'context' ~ 'pgqueue_run[.](finish_job|snooze_job|finish_result|append_rows)[(]'
+        when '25006' then error ->> 'context' ~ 'pgqueue_run[.](finish_job|finish_result|append_rows)[(]'
         else false end
     -- It is not a statement that can be prepared, or has a parameter that it does not name. Nothing of it has run.
     when step = 'prepare' then code in ('42601', '42P18')

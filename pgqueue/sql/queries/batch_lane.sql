@@ -18,7 +18,7 @@ from pgqueue._oversee(%(ids)s, %(tokens)s, %(pids)s, %(least_ms)s, %(grace_ms)s)
 select waiting, running from pgqueue._sample_waits(%(pids)s)
 
 -- name: stop_run
-select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s, %(xact)s)
+select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s, %(behind_ids)s, %(behind_tokens)s, %(xact)s)
 
 -- name: set_run_progress
 select pgqueue._set_run_progress(%(id)s, %(token)s, %(pid)s, %(pct)s, %(msg)s)

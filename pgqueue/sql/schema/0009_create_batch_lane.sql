@@ -1,4 +1,4 @@
--- The logins that pgqueue creates for workers, and the table that jobs of the batch lane lock between two jobs.
+-- The logins that pgqueue creates for workers, and the table that sessions of the batch lane lock between two calls.
 
 comment on schema pgqueue_run is
   'The functions that only the executors'' login may call. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for one job after another; group_* and groups_*, which do the same for several jobs in one transaction; result_*, which the role owns, too, and which runs one of its jobs and returns its rows';
@@ -18,4 +18,4 @@ comment on table pgqueue.login is
 
 create table pgqueue.run_gate ();
 comment on table pgqueue.run_gate is
-  'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
+  'Has no rows: sessions that run jobs lock it for a moment at the begin and the end of each call (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
