@@ -3,6 +3,6 @@
 select pgqueue._make_runner(k.role) from pgqueue.role_key k where k.runner is not null;
 drop function if exists pgqueue_run.finish_job(bigint, bigint, bigint, text);
 drop function if exists pgqueue_run.snooze_job(bigint, bigint, text);
--- They are told when a trigger may have deferred further work.
+-- Their texts are made with a condition: whether a trigger may have deferred further work.
 drop function if exists pgqueue._ending_steps();
 drop function if exists pgqueue._job_steps(text);
