@@ -55,8 +55,7 @@ PLAIN_JOB = {
     "queue": "'default'",
     "sql": "'select 1'",
     "params": "null",
-    "backend_pid": "0",
-    "settings": "null",
+    "plain_settings": "'{}'",
 }
 WAYS_IN = {
     "enqueue": "select pgqueue.enqueue('select 1')",
