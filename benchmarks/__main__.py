@@ -31,10 +31,11 @@ NAMES = (
         "idle",
         "memory",
     ),
-    *("fairness", "publishers", "events", "celery_tasks", "scrape", "aio"),
+    *("fairness", "publishers", "events", "celery_tasks", "scrape"),
 )
-#: Only when they are named: one starts eleven workers in each repetition, the other fills a history of a million jobs.
-LONG = ("growth", "pages")
+#: Only when they are named: one starts eleven workers in each repetition, one fills a history of a million jobs, and
+#: one paces its jobs for a minute.
+LONG = ("growth", "pages", "aio")
 
 FLUSH_HELP = "a slower disk: each flush takes this much longer; needs a C compiler"
 

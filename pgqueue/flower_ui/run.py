@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -29,14 +32,14 @@ def run_flower(
     extra: Sequence[str] = (),
     allowed_hosts: Collection[str] = (),
 ) -> None:
-    """Serve Flower until SIGTERM or Ctrl-C.
+    """Serve Flower until SIGTERM or Ctrl-C, and end the process.
 
     Args:
         allowed_hosts: names under which it may be reached, besides those of its address.
         extra: further options of Flower, as `--name=value`.
 
     Raises:
-        SystemExit: it could not start, or a signal stopped it.
+        SystemExit: it could not start.
     """
     add_pages(database)
     show_queues(database)
@@ -50,6 +53,15 @@ def run_flower(
     offer_no_calls()
     options = [f"--address={address}", f"--port={port}", f"--tasks_columns={COLUMNS}", "--persistent=False"]
     app.start(["flower", *options, *extra])
+    _end_process()
+
+
+def _end_process() -> None:
+    """End without waiting for Flower's threads: one that asks the workers tries forever while the server is away."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class _ForeignHost(RequestHandler):

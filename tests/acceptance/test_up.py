@@ -24,8 +24,10 @@ from celery import Celery
 
 import pgqueue
 from pgqueue.config import to_url
-from pgqueue.local.readiness import fetch_page, find_free_port
+from pgqueue.local.child_process import ChildProcess
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, TestServer, eventually
+from tests.harness.servers import temporary_server
 
 pytestmark = pytest.mark.slow
 
@@ -349,6 +351,24 @@ def test_without_a_worker_there_are_the_server_and_flower(start_up: Callable[...
     assert fetch_page(f"{up.told['flower_url']}/workers")
     with psycopg.connect(up.told["dsn"]) as connection:
         assert connection.execute("select * from pgqueue.workers where worker like 'pgqueue-%'").fetchall() == []
+
+
+def test_a_flower_that_asks_workers_while_the_server_is_away_ends_at_a_sigterm(tmp_path: Path) -> None:
+    port = find_free_port("127.0.0.1")
+    with temporary_server() as server:
+        dsn = server.conninfo(server.create_database())
+        flower = ChildProcess("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": dsn}, tmp_path / "flower.log")
+        flower.start()
+        eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), READY_SECONDS, what="Flower's page")
+    try:
+        with contextlib.suppress(OSError):
+            fetch_page(f"http://127.0.0.1:{port}/api/workers?refresh=1", timeout=3)
+
+        flower.send(signal.SIGTERM)
+
+        eventually(lambda: flower.exit_code() == 0, 20, what="the end of Flower")
+    finally:
+        flower.kill()
 
 
 @pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "another database"])
