@@ -360,13 +360,16 @@ def test_a_flower_that_asks_workers_while_the_server_is_away_ends_at_a_sigterm(t
         flower = ChildProcess("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": dsn}, tmp_path / "flower.log")
         flower.start()
         eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), READY_SECONDS, what="Flower's page")
+        fetch_page(f"http://127.0.0.1:{port}/api/workers?refresh=1")
     try:
         with contextlib.suppress(OSError):
             fetch_page(f"http://127.0.0.1:{port}/api/workers?refresh=1", timeout=3)
+        fetch_page(f"http://127.0.0.1:{port}/workers?refresh=1")
 
         flower.send(signal.SIGTERM)
 
-        eventually(lambda: flower.exit_code() == 0, 20, what="the end of Flower")
+        # It would try again every few seconds, first.
+        eventually(lambda: flower.exit_code() == 0, 4, what="the end of Flower")
     finally:
         flower.kill()
 
