@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.compat.names import Handle, fetch_row, sqlstate_and_message
+from tests.harness import eventually
 
 CANCELED = ("57014", "canceling statement due to user request")
 
@@ -48,12 +49,20 @@ def test_run_tells_the_error(caller):
 
 
 def test_run_cancels_what_takes_too_long_and_counts_it(caller):
-    found = fetch_row(caller, "select * from pg_background_run('select pg_sleep(60)', timeout_ms => 200)")
+    runs = []
 
-    assert (found["timed_out"], found["has_error"], found["sqlstate"]) == (True, True, "57014")
-    assert 200 <= found["elapsed_ms"] < 20000
+    def run():
+        runs.append(fetch_row(caller, "select * from pg_background_run('select pg_sleep(60)', timeout_ms => 200)"))
+        return runs[-1]["has_error"]
+
+    # A busy machine may take longer than the second that a canceled job gets to end: then its error is not known.
+    eventually(run)
+
+    assert {each["timed_out"] for each in runs} == {True}
+    assert runs[-1]["sqlstate"] == "57014"
+    assert 200 <= runs[-1]["elapsed_ms"] < 20000
     assert caller.list() == {}
-    assert (caller.stats()["workers_timed_out"], caller.stats()["workers_canceled"]) == (1, 1)
+    eventually(lambda: (caller.stats()["workers_timed_out"], caller.stats()["workers_canceled"]) == (len(runs),) * 2)
 
 
 def test_run_query_returns_rows(caller):
