@@ -1970,7 +1970,7 @@ CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value 
 CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER;
 
-CREATE FUNCTION pgqueue._may_be_bounded(queues text[]) RETURNS boolean
+CREATE FUNCTION pgqueue._may_be_bounded(queues text[], excess_seconds double precision) RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
@@ -5893,7 +5893,7 @@ REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._may_be_bounded(queues text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._may_be_bounded(queues text[], excess_seconds double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;

@@ -42,6 +42,16 @@ def without_vacuum(crowd):
     crowd.owner.execute("vacuum analyze pgqueue.message")
 
 
+@pytest.fixture
+def held_snapshot(crowd, without_vacuum):
+    """Another session holds a snapshot, which stops VACUUM and the marks."""
+    holder = crowd.db.connect()
+    holder.execute("begin isolation level repeatable read")
+    holder.execute("select count(*) from pgqueue.message where queue = 'nothing'")
+    yield
+    holder.execute("commit")
+
+
 def drain(crowd):
     for _ in range(DONE // 500):
         assert fetch_value(crowd.owner, DRAIN, [crowd.worker.id]) == 500
@@ -56,11 +66,8 @@ def test_rows_that_nobody_can_see_cost_one_look_each_and_then_next_to_nothing(cr
     eventually(lambda: pages_of_a_claim(crowd) < before + DONE / 100)
 
 
-def test_under_a_held_snapshot_a_claim_looks_above_what_was_claimed(crowd, without_vacuum):
-    # VACUUM and marks are both stopped by the snapshot. A session whose claims have become dear looks above its bounds.
-    holder = crowd.db.connect()
-    holder.execute("begin isolation level repeatable read")
-    holder.execute("select count(*) from pgqueue.message where queue = 'nothing'")
+def test_under_a_held_snapshot_a_claim_looks_above_what_was_claimed(crowd, held_snapshot):
+    # A session whose claims have become dear looks above its bounds.
     remember = "select set_config('pgqueue.claim_memory', %s, false)"
     crowd.owner.execute(remember, ['{"job": {"full_at": 9999999999, "bounds": {}}}'])
     before = pages_of_a_claim(crowd)
@@ -75,13 +82,9 @@ def test_under_a_held_snapshot_a_claim_looks_above_what_was_claimed(crowd, witho
 
     print(f"pages of a claim of {BATCH}: {before} before, then {without} without and {during} with bounds")
     assert during < before + 200 < without
-    holder.execute("commit")
 
 
-def test_a_look_past_dead_rows_makes_the_session_keep_bounds_and_look_less_often_as_they_grow(crowd, without_vacuum):
-    holder = crowd.db.connect()
-    holder.execute("begin isolation level repeatable read")
-    holder.execute("select count(*) from pgqueue.message where queue = 'nothing'")
+def test_a_look_past_dead_rows_makes_the_session_keep_bounds_and_look_less_often_as_they_grow(crowd, held_snapshot):
     remember = "select set_config('pgqueue.claim_memory', %s, false)"
 
     crowd.owner.execute(remember, ["{}"])
@@ -94,7 +97,6 @@ def test_a_look_past_dead_rows_makes_the_session_keep_bounds_and_look_less_often
     assert kept["bounds"]["busy"]
     assert later["seconds"] == 0.0002
     crowd.owner.execute(remember, [""])
-    holder.execute("commit")
 
 
 @pytest.mark.parametrize("full_at", [0, 9999999999])

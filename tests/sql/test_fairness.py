@@ -405,5 +405,6 @@ def test_bounds_for_old_snapshots_are_kept_only_for_few_pairs_of_a_queue_and_a_r
 
     few, many = ([f"q{n}" for n in range(count)] for count in (2000 // roles, 2000 // roles + 1))
 
-    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s)", [few]) is True
-    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s)", [many]) is False
+    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s, 1)", [few]) is True
+    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s, 1)", [many]) is False
+    assert fetch_value(owner, "select pgqueue._may_be_bounded(%s, 0)", [few]) is False

@@ -211,10 +211,8 @@ begin
     -- The first claim of a session includes planning, so its duration says nothing about dead rows.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
-  elsif (look_seconds > 0.0005 + 0.00001 * cardinality(_claim.queues) or seconds > usual_seconds) and pgqueue._may_be_bounded(_claim.queues)
-    -- Bounds cost each claim some time for each role in each queue. On a busy machine a claim takes long though there are no dead rows.
-    and greatest(3 * look_seconds, seconds - usual_seconds)
-        > 0.00007 * cardinality(_claim.queues) * (select count(*) from (select from pgqueue.role_key limit 1000) k)
+  elsif (look_seconds > 0.0005 + 0.00001 * cardinality(_claim.queues) or seconds > usual_seconds)
+    and pgqueue._may_be_bounded(_claim.queues, greatest(3 * look_seconds, seconds - usual_seconds))
   then
     -- The claim is expensive: it has read past many finished messages, which a snapshot held elsewhere keeps VACUUM from
     -- removing. The look for the first ready message shows that soonest, but only of one queue. Messages that come back below
