@@ -4,7 +4,7 @@ Each shape has workers and queues of its own. All workers are started once, and 
 
 A session compiles and plans what runs the jobs of a role at the first of them. The first drain of each shape has some
 jobs of each role, so that the others show what a worker does after a few seconds. That first one is a figure of its
-own: a session is replaced after 5,000 jobs, and what it has to do then is in no other figure.
+own: a session is replaced after 20,000 jobs, and what it has to do then is in no other figure.
 """
 
 from __future__ import annotations

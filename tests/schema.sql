@@ -1602,8 +1602,7 @@ CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS bo
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_key_taken(role oid, key text, except_id bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -2011,6 +2010,10 @@ CREATE FUNCTION pgqueue._naptime() RETURNS interval
 
 CREATE FUNCTION pgqueue._needs_top_level(error jsonb, sql text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._new_role_steps() RETURNS text
+    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) RETURNS bigint
@@ -2825,7 +2828,7 @@ CREATE FUNCTION pgqueue._shape_digest(shape text) RETURNS text
 CREATE FUNCTION pgqueue._shape_of_code(code text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE;
 
-CREATE FUNCTION pgqueue._share_of_room(room integer, parts integer) RETURNS integer
+CREATE FUNCTION pgqueue._share_of_room(room integer, parts integer, most integer) RETURNS integer
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
@@ -5928,6 +5931,8 @@ GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, sql text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._new_role_steps() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
@@ -6484,7 +6489,7 @@ GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._share_of_room(room integer, parts integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._share_of_room(room integer, parts integer, most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;

@@ -252,7 +252,7 @@ class Channel(virtual.Channel):
         return self._transport.get(self, queue, no_ack)
 
     def deliver_jobs(self, jobs: Sequence[ClaimedMessage]) -> Subscription:
-        """Hand jobs of one queue to `on_jobs`, and return the consumer of that queue."""
+        """Hand jobs to `on_jobs`, and return the consumer of the queue of the first."""
         tags = [claimed.delivery_tag for claimed in jobs]
         self.qos.append_jobs(tags)
         if self.on_jobs is not None:

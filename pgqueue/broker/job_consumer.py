@@ -28,7 +28,7 @@ class JobConsumer:
 
     Args:
         connection: kombu's, over this broker.
-        on_jobs: receives jobs of one queue, and their delivery tags.
+        on_jobs: receives jobs, and their delivery tags.
         supply: returns which jobs the worker has.
     """
 

@@ -295,7 +295,7 @@ class Transport(virtual.Transport):
             return None
         claimed, channel = found
         if claimed.kind == "job":
-            return channel.deliver_jobs([claimed, *fetcher.more_like(claimed, channel)])
+            return channel.deliver_jobs([claimed, *fetcher.take_more(channel, 1)])
         return channel.delivery.deliver(claimed)
 
     def poll(self) -> float:

@@ -69,8 +69,6 @@ class BatchRunner:
         self._kept = kept
         self._notices = ChunkNotices(context, on_wait)
         self._group_size = GroupSize()
-        #: Whether the last call ended with an error, so that the session has not passed the gate since.
-        self._has_failed = False
         #: The span of the job that runs, if it has one; and the error that ended it.
         self._span: JobSpan | None = None
         self._span_error: Fields = {}
@@ -112,14 +110,12 @@ class BatchRunner:
                 rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
                 left = [*rest, *left[len(jobs) :]]
                 has_ended = True
-                self._has_failed = False
                 self._kept.jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost, called_at, session, jobs if is_group else ())
             except (psycopg.Error, UnicodeError) as error:
                 chunk.pid = None
-                self._has_failed = True
                 fields = fields_of(error)
                 if is_group:
                     self._break_up(chunk, jobs, fields)
@@ -161,9 +157,6 @@ class BatchRunner:
 
     def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
         """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
-        if self._has_failed:
-            # Its calls pass the gate only at their end.
-            self._kept.forget_runs()
         chunk.phase += 1
         self._notices.begin_group()
         try:
@@ -180,19 +173,27 @@ class BatchRunner:
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
 
     def _call(self, session: JobSession, query: str, procedure: str, jobs: Sequence[BatchJob]) -> tuple[Any, ...]:
-        role = jobs[0].role
-        if role != self._kept.role:
-            self._kept.forget_role(session, role)
-        if self._span is not None or self._kept.has_traceparent:
-            self._kept.set_traceparent(session, None if self._span is None else self._span.traceparent)
-        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
-        names = {procedure: f"{procedure}_{role}"}
-        return session.call_named(query, names, ids=ids, tokens=tokens, worker=self._context.worker_name)
+        kept, role = self._kept, jobs[0].role
+        if self._span is not None or kept.has_traceparent:
+            # A call that begins with a new role would reset the setting again.
+            if role != kept.role:
+                kept.forget_role(session, role)
+            kept.set_traceparent(session, None if self._span is None else self._span.traceparent)
+        params = {
+            "ids": [job.id for job in jobs],
+            "tokens": [job.token for job in jobs],
+            "worker": self._context.worker_name,
+            "is_new_role": role != kept.role,
+        }
+        # Until the call has ended well, nothing is known of what the session keeps.
+        kept.forget_runs()
+        row = session.call_named(query, {procedure: f"{procedure}_{role}"}, **params)
+        kept.role = role
+        return row
 
     def _break_up(self, chunk: Chunk, jobs: Sequence[BatchJob], fields: Fields) -> None:
         """Let the jobs of a group whose transaction was rolled back run by themselves."""
         chunk.alone.update(job.id for job in jobs)
-        self._kept.forget_runs()
         said = f"{fields.get('sqlstate')} {fields.get('message')}"
         logger.info("%s: %s jobs that shared a transaction run one by one: %s", self._label, len(jobs), said)
 

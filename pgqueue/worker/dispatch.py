@@ -18,7 +18,7 @@ from .role_homes import RoleHomes
 from .role_queues import RoleQueues
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from .batch import BatchJob
     from .executor import Executor
@@ -104,8 +104,8 @@ class Dispatch:
         limit, held, *_ = self.supply(size)
         if limit is None:
             return max(size, 1) * self.batch_size.stock
-        beyond = sum(max(0, count - limit) for count in held.values())
-        return max(size, self._role_limit.executors(size) + 1, 1) * self.batch_size.stock + beyond
+        wanted = max(size, self._role_limit.executors(size) + 1, 1) * self.batch_size.stock
+        return wanted + _count_beyond(held, limit)
 
     def supply(self, size: int) -> JobSupply:
         """Return which jobs a worker of so many executors has."""
@@ -116,7 +116,7 @@ class Dispatch:
                 held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
         limit = self._role_limit.executors(size) * self.batch_size.stock if self._role_limit.is_shared else None
         # Executors that are free may not run what a role has beyond its share.
-        useful = sum(held.values()) if limit is None else sum(min(count, limit) for count in held.values())
+        useful = sum(held.values()) - _count_beyond(held, limit)
         is_ample = 2 * useful > max(size, 1) * self.batch_size.stock
         has_free = limit is not None and len(self.running) - len(self.waits) < size
         return JobSupply(limit, held if limit is not None else {}, is_ample, has_free)
@@ -144,3 +144,10 @@ class Dispatch:
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs wait for others."""
         return Counter(work.role for executor, work in self.running.items() if executor not in self.waits)
+
+
+def _count_beyond(held: Mapping[int, int], limit: int | None) -> int:
+    """Return how many jobs roles have beyond a limit of each. It is called after each chunk, with hundreds of roles."""
+    if limit is None or max(held.values(), default=0) <= limit:
+        return 0
+    return sum(max(0, count - limit) for count in held.values())

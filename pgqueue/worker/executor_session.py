@@ -47,7 +47,8 @@ class ExecutorSession:
         self.jobs_run = 0
         #: Whether it has the traceparent of a run.
         self.has_traceparent = False
-        #: The role whose jobs it has run. Call `forget_role` before a job of another one.
+        #: The role whose jobs it has run; None: nothing is known. Before a job of another role `forget_role` is called,
+        #: or the call that runs the job does the same.
         self.role: int | None = None
         self._entered_at = 0.0
 

@@ -48,7 +48,7 @@ class RoleQueues:
     @property
     def counts(self) -> Mapping[int, int]:
         """How many jobs of each role wait."""
-        return {role: len(jobs) for role, jobs in self._of.items()}
+        return dict(zip(self._of, map(len, self._of.values()), strict=True))
 
     def count(self, role: int) -> int:
         """Return how many jobs of a role wait."""

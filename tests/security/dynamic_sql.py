@@ -113,6 +113,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "loopback _over_loopback: return query select * from pgqueue._dblink_query(name, padded);",
         "execution _reset_session: execute 'close all';",
         "compat_result _create_reader: execute pg_catalog.format($sql$",
+        "batch_lane _new_role_steps: execute 'close all';",
         "runner _job_steps: execute 'close all';",
         "result_runner _make_result_runner: execute 'close all';",
         "result_runner _make_result_runner: execute 'prepare pgqueue_job as select';",

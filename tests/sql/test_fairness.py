@@ -389,13 +389,13 @@ def test_a_small_claim_takes_an_eighth_of_its_room_from_a_role(crowd, owner, cla
 
 def test_of_many_roles_a_claim_takes_some_jobs_of_each_of_a_few_and_then_of_the_next_ones(crowd, owner, claim):
     for session in crowd:
-        enqueue(session, 30)
+        enqueue(session, 40)
 
-    taken = [roles_of(owner, claim(max_count=240)) for _ in range(12)]
+    taken = [roles_of(owner, claim(max_count=480)) for _ in range(12)]
 
-    assert (len(taken[0]), set(taken[0].values())) == (15, {16})
-    assert sum(taken[:2], Counter()).most_common()[0][1] <= 16
-    assert sum(taken, Counter()) == {f"role_{n}": 30 for n in range(60)}
+    assert (len(taken[0]), set(taken[0].values())) == (15, {32})
+    assert sum(taken[:2], Counter()).most_common()[0][1] <= 32
+    assert sum(taken, Counter()) == {f"role_{n}": 40 for n in range(60)}
 
 
 def test_bounds_for_old_snapshots_are_kept_only_for_few_pairs_of_a_queue_and_a_role(db, owner):

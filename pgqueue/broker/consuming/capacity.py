@@ -99,9 +99,11 @@ class Capacity(Generic[ChannelT]):
         """For each kind: the queues of the channels that have room, and the room of the channel with the most."""
         requests: dict[str, FetchRequest] = {}
         for channel in self._channels:
-            room = channel.room(at_most)
             if channel.qos.prefetch_count:
-                room = min(max(room + self._ahead(channel) - self._held(channel), 0), at_most)
+                held = self._held(channel)
+                room = min(max(channel.room(at_most + held) + self._ahead(channel) - held, 0), at_most)
+            else:
+                room = channel.room(at_most)
             if room and channel.queues:
                 queues, least, *_ = requests.get(channel.kind, ([], room))
                 queues = [*queues, *sorted(channel.queues.difference(queues))]
@@ -137,9 +139,13 @@ class Capacity(Generic[ChannelT]):
         claimed = self.buffer.pop(self._is_wanted)
         return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
 
-    def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
-        """Take further messages of the same source that the channel has room for."""
-        return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
+    def take_for(self, channel: ChannelT, count: int) -> list[ClaimedMessage]:
+        """Take the next messages of all queues of a channel, at most `count`."""
+        taken: list[ClaimedMessage] = []
+        for source in self.buffer.sources():
+            if source.kind == channel.kind and source.queue in channel.queues:
+                taken += self.buffer.take_first(source, count - len(taken))
+        return taken
 
     @property
     def stale_seconds(self) -> float:

@@ -21,7 +21,7 @@ from .. import process_identity
 from .acks import GATHER_SECONDS, Acks
 from .buffer import ClaimedMessage, Source
 from .capacity import Capacity, ChannelT, FetchRequest, to_demand
-from .read_ahead import AHEAD_SECONDS
+from .claim_pace import ClaimPace
 from .signals import Signals
 from .sleep import Sleep
 from .sleep_state import Outcome
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from ...db.async_query import QueryRoutine, Watcher
     from ..sleep_locks import Consumer
     from ..worker_session import WorkerSession
-
-#: While no task comes, a claim waits until the executors have run part of their jobs (BatchSize), so that it brings
-#: about as many; for a shorter time while one is free for jobs of another role.
-_BUSY_SECONDS, _FREE_SECONDS = 0.1, 0.05
 
 
 class _Poll(NamedTuple):
@@ -81,12 +77,7 @@ class Fetcher(Generic[ChannelT]):
         self._on_control = on_control
         self._sleep = Sleep(self, worker_session.sleep_locks)
         self._signals = Signals()
-        self._found_at = self._polled_at = -math.inf
-        #: When a claim without upkeep was asked for, and how long the last one took.
-        self._asked_at = math.inf
-        self._claim_seconds = 0.0
-        #: Whether tasks were among what came last.
-        self._has_tasks = True
+        self._pace = ClaimPace(self._capacity)
         self._fallback_at = 0.0
         worker_session.join(self)
 
@@ -158,14 +149,19 @@ class Fetcher(Generic[ChannelT]):
                 if claimed is None:
                     return math.inf
                 self._take(claimed)
-            self._hear()
-            if self._capacity.has_next():
+            is_signaled = self._hear()
+            has_next = self._capacity.has_next()
+            if has_next and (self._pace.has_tasks or self._query is None):
                 if process_identity.runs_tasks_inline():
                     # Until the task has ended no notification would be read.
                     self._sleep.leave()
                 return time.monotonic()
+            if not (has_next or is_signaled) and (rest_until := self._rest_until()) > time.monotonic():
+                return rest_until
             self._claims.give_back(self._capacity.take_stale(time.monotonic()))
             requests = self._capacity.requests(self._claims.max_items)
+            if has_next and not self._pace.begins_ahead(requests, self._claims.max_items):
+                return time.monotonic()
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
             with_share = {kind: request.roles_with_share() for kind, request in requests.items()}
             with_most = {kind: request.roles_with_most() for kind, request in requests.items()}
@@ -200,9 +196,9 @@ class Fetcher(Generic[ChannelT]):
             self._claims.give_back([claimed])
         return None
 
-    def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
-        """Take further messages of the same source that the channel has room for."""
-        return self._capacity.more_like(claimed, channel)
+    def take_more(self, channel: ChannelT, taken: int) -> list[ClaimedMessage]:
+        """Take all further messages of the buffer that a channel has room for, beside those that were taken already."""
+        return self._capacity.take_for(channel, channel.room(taken + len(self._capacity.buffer)) - taken)
 
     def stop(self, kind: str, queue: str) -> None:
         """Give back the buffer of a queue that no channel consumes any more, and stop sleeping for it."""
@@ -263,33 +259,32 @@ class Fetcher(Generic[ChannelT]):
         if self.waker.drain() or not self._connection.is_alive:
             self._connection.poll()
 
-    def _hear(self) -> None:
-        """Handle the signals."""
+    def _hear(self) -> bool:
+        """Handle the signals; return whether there were any."""
         received = self._signals.take()
         self._sleep.hear(received, time.monotonic())
         if received.is_told:
             self._on_control()
+        return any(received)
+
+    def _rest_until(self) -> float:
+        """Return until when nothing is due, because the executors have enough; -math.inf: that cannot be said."""
+        if self._claims.must_plan:
+            return -math.inf
+        tick_at = min(self._claims.tick_at, self._fallback_at)
+        return min(self._pace.rest_until(), tick_at, self._acks.due_at, self._sleep.replace_at)
 
     def _due_at(self, wanted: set[Consumer]) -> tuple[float, float]:
         """Return when to poll again, and when to send the acks at the latest."""
-        # Both wait for more messages, and longer while other work runs beside them.
-        patience = AHEAD_SECONDS if len(self._capacity.buffer) else GATHER_SECONDS
         poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
-            due_at = self._sleep.due_at(wanted)
-            if (supply := self._capacity.ample_supply()) is not None:
-                # Jobs come by the hundred: each claim costs as much as 30 to 60 of them.
-                pause = AHEAD_SECONDS if self._has_tasks else _FREE_SECONDS if supply.has_free else _BUSY_SECONDS
-                due_at = max(due_at, self._polled_at + pause)
-            elif not self._capacity.is_roomy():
-                due_at = max(due_at, self._found_at + patience)
-            poll_at = min(poll_at, due_at)
-        return poll_at, self._acks.due_at + patience - GATHER_SECONDS
+            poll_at = min(poll_at, self._pace.delay(self._sleep.due_at(wanted)))
+        return poll_at, self._acks.due_at + self._pace.patience - GATHER_SECONDS
 
     def _begin(self, now: float, poll: _Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
         self._poll = poll._replace(is_heartbeat=self._sleep.due_at(poll.wanted) > now)
-        self._polled_at = now
+        self._pace.begin(now)
         self._acks.flush_early()
         if self._claims.needs_reconciling:
             # Acks go first.
@@ -303,7 +298,7 @@ class Fetcher(Generic[ChannelT]):
         elif now >= self._claims.tick_at:
             self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._sleep.hear_next_due))
         elif poll.requests:
-            self._asked_at = time.monotonic()
+            self._pace.ask(time.monotonic())
             self._ask(self._claims.ack_and_claim(self._acks, self._capacity.demand(poll.requests)))
         else:
             self._take([])
@@ -325,11 +320,8 @@ class Fetcher(Generic[ChannelT]):
         poll, self._poll = self._poll, _NO_POLL
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
-        if self._asked_at < now:
-            self._claim_seconds, self._asked_at = now - self._asked_at, math.inf
-        self._capacity.note_settled(now, self._claims.max_items, self._claim_seconds)
-        if claimed:
-            self._found_at = now
+        self._pace.take(claimed, now)
+        self._capacity.note_settled(now, self._claims.max_items, self._pace.claim_seconds)
         if poll.wanted:
-            self._has_tasks = any(message.kind == "task" for message in claimed)
+            self._pace.end_poll(claimed)
             self._sleep.end_poll(poll.outcome(claimed), self._claims.limit_seconds)

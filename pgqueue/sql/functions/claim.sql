@@ -108,7 +108,7 @@ begin
     if turns is null then
       begun_at := clock_timestamp();
       turns := case when cardinality(queues) = 1 then queues else array(select u.name from (select distinct n as name from unnest(queues) n) u order by random()) end;
-      share := pgqueue._share_of_room(room, room);
+      share := pgqueue._share_of_room(room, room, 16);
     else
       share := ceil(room / cardinality(turns)::numeric);
     end if;

@@ -127,7 +127,7 @@ as $$
 #variable_conflict use_column
 declare
   -- Of the first round. If these have less than their shares, there are more.
-  most_roles int := least(greatest(max_count / pgqueue._share_of_room(max_count, max_count), 2), 50);
+  most_roles int := least(greatest(max_count / pgqueue._share_of_room(max_count, max_count, 32), 2), 50);
   last_role pg_catalog.oid;
   begun_after pg_catalog.oid;
   after pg_catalog.oid;

@@ -166,13 +166,19 @@ begin
     $run$
   $body$, role, pgqueue._job_steps('job.id', 'are_deferred is not null'));
   execute format($body$
-    create procedure pgqueue_run.groups_%1$s(ids bigint[], tokens bigint[], worker text, inout alone bigint[], inout tried int)
+    create procedure pgqueue_run.groups_%1$s(ids bigint[], tokens bigint[], worker text, inout alone bigint[], inout tried int, is_new_role boolean default false)
       language plpgsql
     as $run$
     declare
       ran record;
       done text;
     begin
+      if is_new_role then
+        %2$s
+        -- After an error this takes a signal that was meant for an earlier call. Other calls have passed it at their ends.
+        done := pgqueue_run.pass_gate();
+        commit;
+      end if;
       done := pgqueue_run.check_group(%1$s);
       ran := pgqueue_run.group_%1$s(ids, tokens);
       if pg_catalog.cardinality(ran.done_ids) operator(pg_catalog.>) 0 then
@@ -189,7 +195,7 @@ begin
       commit;
     end
     $run$
-  $body$, role);
+  $body$, role, pgqueue._new_role_steps());
   execute format('revoke all on function pgqueue_take.takes_%1$s, pgqueue_run.group_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.groups_%1$s from public', role);
   execute format('grant execute on function pgqueue_take.takes_%s to %s', role, role::regrole);

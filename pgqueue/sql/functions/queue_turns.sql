@@ -2,15 +2,15 @@
 --
 -- Nothing here has a SET clause: those of pgqueue._claim apply.
 
-create or replace function pgqueue._share_of_room(room int, parts int)
+create or replace function pgqueue._share_of_room(room int, parts int, most int)
   returns int
   language sql immutable
 as $$
-  -- Of a large room up to an eighth, and up to 16, even if there are more parts: to read a few messages of each of many costs several times as much as
-  -- to read more of some, and jobs of one role that come together run in one call. The next claim begins with other parts.
-  select greatest(ceil(room / greatest(parts, 1)::numeric)::int, least((room - 16) / 8, 16), 1)
+  -- Of a large room up to an eighth, and up to `most`, even if there are more parts: to read a few messages of each of many costs several times as much
+  -- as to read more of some, and jobs of one role that come together run in one call. The next claim begins with other parts.
+  select greatest(ceil(room / greatest(parts, 1)::numeric)::int, least((room - 16) / 8, most), 1)
 $$;
-comment on function pgqueue._share_of_room(int, int) is 'How many messages of a claim one of so many queues or roles gets in its turn';
+comment on function pgqueue._share_of_room(int, int, int) is 'How many messages of a claim one of so many queues or roles gets in its turn';
 
 create or replace function pgqueue._next_queues(kind pgqueue.message_kind, queues text[], max_count int, is_cheap boolean, role_limit int, held jsonb,
                                                 out chosen text[], out rest text[])

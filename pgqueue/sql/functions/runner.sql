@@ -58,8 +58,8 @@ as $$
     -- executors' login: here it runs in a block in which it can write only to temporary tables, so that nothing is left that DISCARD accepts.
     -- Then cursors are closed, including those that a trigger has declared: the commit would compute the rest of a holdable one as that login.
     -- step: defer
-    set constraints all immediate;
     if <is_deferring> then
+    set constraints all immediate;
     <declare>
     begin
       set transaction read only;
@@ -131,8 +131,10 @@ begin
     create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb, out has_dependants boolean)
       language plpgsql volatile security definer
       set search_path = pg_catalog, pg_temp
-      -- A plan that was made while the table of dependants was empty would read all of it later.
+      -- A plan that was made while the table of dependants was empty would read all of it later. And the first five plans of a session
+      -- would be made for their parameters alone: each role has a function of its own, so that is a millisecond for each.
       set enable_seqscan = off
+      set plan_cache_mode = force_generic_plan
     as $take$
     declare
       expires_at timestamptz;
@@ -190,13 +192,16 @@ begin
     $run$
   $body$, role, pgqueue._job_steps('id', 'true'));
   execute format($body$
-    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
+    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text, is_new_role boolean default false)
       language plpgsql
     as $run$
     declare
       note text;
       done text;
     begin
+      if is_new_role then
+        %2$s
+      end if;
       done := pgqueue_run.check_runner(%1$s);
       done := pgqueue_run.pass_gate();
       commit;
@@ -215,7 +220,7 @@ begin
       commit;
     end
     $run$
-  $body$, role);
+  $body$, role, pgqueue._new_role_steps());
   perform pgqueue._make_group_runner(role);
   perform pgqueue._make_result_runner(role);
   -- Only the role itself can take its jobs, and only with the token: a runner that comes to belong to another role runs nothing.
@@ -249,11 +254,10 @@ comment on function pgqueue._make_runner(oid) is 'Creates the runner of a role, 
 create or replace function pgqueue._is_intact(runner oid, runner_xid xid, role oid)
   returns boolean
   language sql stable
-  set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
   -- Every change of a function, its body included, makes another version of its row.
-  select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_proc p where p.oid = runner), false)
-$$;
+  select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_catalog.pg_proc p where p.oid = runner), false);
+end;
 comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
 
 create or replace function pgqueue._refuse_runner(role oid)

@@ -1,10 +1,10 @@
 -- Running jobs in the batch lane.
 
 -- name: run_jobs
-call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
+call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s, %(is_new_role)s)
 
 -- name: run_groups
-call pgqueue_run.{groups}(%(ids)s, %(tokens)s, %(worker)s, null, null)
+call pgqueue_run.{groups}(%(ids)s, %(tokens)s, %(worker)s, null, null, %(is_new_role)s)
 
 -- name: settle_run
 select id, token, ending, label, queue, role, attempt, traceparent
