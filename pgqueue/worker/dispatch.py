@@ -109,11 +109,11 @@ class Dispatch:
 
     def supply(self, size: int) -> JobSupply:
         """Return which jobs a worker of so many executors has."""
-        held = Counter(self.waiting.counts)
+        held = self.waiting.counts
         for executor, work in self.running.items():
             # The place of a job that waits for others is given away.
             if executor not in self.waits:
-                held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
+                held[work.role] = held.get(work.role, 0) + (len(work.jobs) if isinstance(work, Chunk) else 1)
         limit = self._role_limit.executors(size) * self.batch_size.stock if self._role_limit.is_shared else None
         # Executors that are free may not run what a role has beyond its share.
         useful = sum(held.values()) - _count_beyond(held, limit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .batch import BatchJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from .claimed_job import ClaimedJob
 
@@ -46,8 +46,8 @@ class RoleQueues:
         self._passed_over.clear()
 
     @property
-    def counts(self) -> Mapping[int, int]:
-        """How many jobs of each role wait."""
+    def counts(self) -> dict[int, int]:
+        """How many jobs of each role wait, anew each time."""
         return dict(zip(self._of, map(len, self._of.values()), strict=True))
 
     def count(self, role: int) -> int:

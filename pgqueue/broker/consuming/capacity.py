@@ -27,6 +27,9 @@ class JobSupply(NamedTuple):
     has_free: bool = False
 
 
+_NO_SUPPLY = JobSupply()
+
+
 class FetchRequest(NamedTuple):
     """One request of a claim: at most so many messages of one kind from these queues."""
 
@@ -88,12 +91,18 @@ class Capacity(Generic[ChannelT]):
         #: messages.
         self.reads_ahead = False
         self._channels = channels
+        #: The jobs of each channel that has some, as of the last `look`.
+        self._supplies: dict[ChannelT, JobSupply] = {}
         #: The requests of the last poll, and their text: an idle worker has the same requests each time.
         self._requested: tuple[dict[str, FetchRequest], str] = ({}, "[]")
 
     def consume(self, queues: Collection[str]) -> bool:
         """Return whether any channel consumes any of these queues. Any thread may call this."""
         return any(not channel.queues.isdisjoint(queues) for channel in list(self._channels))
+
+    def look(self) -> None:
+        """Look at which jobs the channels have: `requests` and `ample_supply` go by that."""
+        self._supplies = {c: c.job_supply() for c in self._channels if c.job_supply is not None and c.queues}
 
     def requests(self, at_most: int) -> dict[str, FetchRequest]:
         """For each kind: the queues of the channels that have room, and the room of the channel with the most."""
@@ -107,7 +116,7 @@ class Capacity(Generic[ChannelT]):
             if room and channel.queues:
                 queues, least, *_ = requests.get(channel.kind, ([], room))
                 queues = [*queues, *sorted(channel.queues.difference(queues))]
-                supply = channel.job_supply() if channel.job_supply is not None else JobSupply()
+                supply = self._supplies.get(channel, _NO_SUPPLY)
                 requests[channel.kind] = FetchRequest(queues, min(least, room), supply.role_limit, supply.held)
         return requests
 
@@ -127,8 +136,7 @@ class Capacity(Generic[ChannelT]):
 
     def ample_supply(self) -> JobSupply | None:
         """Return what the SQL lane has, if that is enough for a while."""
-        supplies = (c.job_supply() for c in self._channels if c.queues and c.job_supply is not None)
-        return next((supply for supply in supplies if supply.is_ample), None)
+        return next((supply for supply in self._supplies.values() if supply.is_ample), None)
 
     def has_next(self) -> bool:
         """Return whether `next` would return a message."""

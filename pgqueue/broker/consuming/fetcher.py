@@ -156,6 +156,7 @@ class Fetcher(Generic[ChannelT]):
                     # Until the task has ended no notification would be read.
                     self._sleep.leave()
                 return time.monotonic()
+            self._capacity.look()
             if not (has_next or is_signaled) and (rest_until := self._rest_until()) > time.monotonic():
                 return rest_until
             self._claims.give_back(self._capacity.take_stale(time.monotonic()))

@@ -105,6 +105,9 @@ begin
   seed := uuid_send(gen_random_uuid());
   loop
     room := max_count - cardinality(ids);
+    if role_limit is not null and roles <> '{}' then
+      held_now := pgqueue._count_held(held_now, roles);
+    end if;
     if turns is null then
       begun_at := clock_timestamp();
       turns := case when cardinality(queues) = 1 then queues else array(select u.name from (select distinct n as name from unnest(queues) n) u order by random()) end;
@@ -113,8 +116,13 @@ begin
       share := ceil(room / cardinality(turns)::numeric);
     end if;
     -- As many as fill the room if each has its share. A message that is looked at is locked, so more would be too many.
-    select n.chosen, n.rest into next_queues, turns
-    from pgqueue._next_queues(kind, turns, ceil(room / share::numeric)::int, bounds is null, role_limit, held_now) n;
+    if cardinality(turns) = 1 then
+      next_queues := turns;
+      turns := '{}';
+    else
+      select n.chosen, n.rest into next_queues, turns
+      from pgqueue._next_queues(kind, turns, ceil(room / share::numeric)::int, bounds is null, role_limit, held_now) n;
+    end if;
     share := greatest(share, ceil(room / greatest(cardinality(next_queues), 1)::numeric));
     deeper := null;
     passed_by := null;
@@ -184,9 +192,6 @@ begin
     end loop;
     -- A worker that polled meanwhile and went to sleep did not see the messages that this claim has locked and leaves to others.
     perform pgqueue._wake(u.name) from unnest(passed_by) u (name);
-    if role_limit is not null then
-      held_now := pgqueue._count_held(held_now, roles);
-    end if;
     -- Then the other queues, and what those leave goes to those that have more than their share.
     turns := next_queues[ceil(room / share::numeric) + 1:] || turns || deeper;
     if turns <> '{}' and cardinality(ids) < max_count then
@@ -198,7 +203,7 @@ begin
     continue when bounds is null and cardinality(ids) = max_count - room and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
     -- Or fewer were claimed because of the share of a role.
-    exit when role_limit <= any (array(select h.value::int from jsonb_each_text(held_now) h));
+    exit when role_limit <= any (array(select h.value::int from jsonb_each_text(pgqueue._count_held(held_now, roles)) h));
     -- There is room for more than the messages above the bounds, and the caller may sleep now. So messages that came back below
     -- are looked for at once, unless that takes so long that it has to keep to 2 % of the time.
     bounds := null;

@@ -21,7 +21,7 @@ declare
   full_roles pg_catalog.oid[] := '{}';
   last_place int;
 begin
-  if not is_cheap or cardinality(queues) = 1 then
+  if not is_cheap then
     chosen := queues[:max_count];
     rest := queues[max_count + 1:];
     return;
