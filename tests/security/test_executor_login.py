@@ -11,7 +11,7 @@ from pgqueue.cli.health.finding import Level
 from tests.harness import Worker, eventually
 from tests.harness.managed import PASSWORD
 from tests.harness.people import fetch_one, fetch_value, refused
-from tests.security.conftest import call_of
+from tests.security.conftest import call_of, open_lane
 
 RIGHTS = """
 select 'function ' || p.oid::regproc::text from pg_proc p, aclexplode(p.proacl) a where a.grantee = r.oid
@@ -466,6 +466,46 @@ def test_a_setting_that_one_job_has_made_is_none_of_the_next(lane, alice, owner)
         assert lane.run(alice, seen)["state"] == "succeeded"
 
     assert owner.execute("select distinct settings from public.seen").fetchall() == before
+
+
+@pytest.mark.parametrize("is_group", [False, True], ids=["job", "group"])
+def test_a_call_for_another_role_takes_away_what_is_left_in_the_session(alice, bob, owner, executor, worker, is_group):
+    executor.execute("select setseed(0.42)")
+    guessed = fetch_value(executor, "select random()")
+    owner.execute("create table public.seen (what text); grant all on public.seen to alice, bob")
+    see = f"""insert into public.seen select unnest(array[
+                (select 'random' where random() = {guessed}), (select 'cursor' from pg_cursors where name = 'old'),
+                (select 'statement' from pg_prepared_statements where name = 'old'), (select 'channel' from pg_listening_channels()),
+                (select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and objid = 42),
+                (select 'setting' where current_setting('old.here', true) = 'set')])"""
+    prepared = claimed_group(owner, bob, worker, see) if is_group else claimed(bob, worker, see)
+    call = (
+        group_call_of(bob).replace(", null)", ", null, %s)") if is_group else call_of(bob).replace("'w1')", "'w1', %s)")
+    )
+
+    executor.execute(
+        "prepare old as select 1; listen old; set old.here = 'set'; declare old cursor with hold for select 1;"
+        " select pg_advisory_lock(0, 42), setseed(0.42)"
+    )
+    executor.execute(call, [*prepared, True])
+
+    assert owner.execute("select what from public.seen where what is not null").fetchall() == []
+    assert fetch_value(owner, "select count(*) from public.seen") > 0
+
+
+@pytest.mark.parametrize("name", ["batch", "grouped"])
+def test_a_role_does_not_choose_the_random_numbers_of_the_next(db, alice, bob, owner, name):
+    owner.execute("create table public.drawn (number float8); grant all on public.drawn to alice, bob")
+    owner.execute("select setseed(0.42)")
+    chosen = fetch_value(owner, "select random()")
+    with open_lane(name, db, size=1) as lane:
+        for session in (alice, alice, bob):
+            assert lane.run(session, "insert into public.drawn values (random())")["state"] == "succeeded"
+            assert lane.run(alice, "select setseed(0.42)")["state"] == "succeeded"
+    drawn = [number for (number,) in owner.execute("select number from public.drawn").fetchall()]
+
+    # The second job is of the same role, in the same session.
+    assert [number == chosen for number in drawn] == [False, True, False]
 
 
 def test_a_connection_of_postgres_fdw_is_not_left_to_the_next_role(db, alice, superuser, executor, worker):
