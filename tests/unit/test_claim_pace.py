@@ -78,6 +78,15 @@ def test_a_claim_is_made_ahead_where_it_can_bring_as_much_as_ever_and_no_task_co
     assert not pace_of(SHORT, ("job", "task"))[0].begins_ahead(capacity.requests(500), 500)
 
 
+def test_a_claim_is_made_ahead_only_if_no_role_can_get_more_than_its_share() -> None:
+    pace, capacity = pace_of(SHORT)
+    capacity.buffer.add([claimed(number) for number in range(500)], 100.0)
+    held = {10: 200, 11: 1}
+
+    assert pace.begins_ahead({"job": FetchRequest(["q"], 500, role_limit=1200, held=held)}, 500)
+    assert not pace.begins_ahead({"job": FetchRequest(["q"], 500, role_limit=1199, held=held)}, 500)
+
+
 def test_what_waits_to_be_delivered_takes_its_place_beside_a_full_claim() -> None:
     _, capacity = pace_of(SHORT)
     capacity.buffer.add([claimed(number) for number in range(500)], 100.0)

@@ -76,6 +76,11 @@ class ClaimBuffer:
         """Return the sources of the messages that are here, the one whose turn it is first."""
         return list(self._waiting)
 
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task is here."""
+        return any(source.kind == "task" for source in self._waiting)
+
     def count(self, kind: str, queues: Collection[str]) -> int:
         """Return how many messages of these queues are here."""
         return sum(

@@ -77,7 +77,11 @@ class ClaimPace(Generic[ChannelT]):
         A drain of short jobs waits for its claims, so it does where one can bring as much as ever.
         """
         jobs = requests.get("job")
-        return not self.has_tasks and jobs is not None and jobs.room >= at_most
+        if self.has_tasks or jobs is None or jobs.room < at_most:
+            return False
+        # The jobs of the last claim are not counted as held yet: all of them may be of the role that has most.
+        most = max(jobs.held.values(), default=0) + len(self._capacity.buffer)
+        return jobs.role_limit is None or most + at_most <= jobs.role_limit
 
     def _pause(self, supply: JobSupply) -> float:
         # Jobs come by the hundred: each claim costs as much as 30 to 60 of them.

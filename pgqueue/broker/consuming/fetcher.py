@@ -151,7 +151,7 @@ class Fetcher(Generic[ChannelT]):
                 self._take(claimed)
             is_signaled = self._hear()
             has_next = self._capacity.has_next()
-            if has_next and (self._pace.has_tasks or self._query is None):
+            if has_next and (self._query is None or self._capacity.buffer.has_tasks):
                 if process_identity.runs_tasks_inline():
                     # Until the task has ended no notification would be read.
                     self._sleep.leave()
