@@ -25,7 +25,6 @@ NAMES = (
         "ballast",
         "latency",
         "enqueueing",
-        "keys",
         "triggers",
         "round_trips",
         "idle",
@@ -33,9 +32,10 @@ NAMES = (
     ),
     *("fairness", "publishers", "events", "celery_tasks", "scrape"),
 )
-#: Only when they are named: one starts eleven workers in each repetition, one fills a history of a million jobs, and
-#: one paces its jobs for a minute.
-LONG = ("growth", "pages", "aio")
+#: Only when they are named, so that the others end within ten minutes on two slow cores: one starts eleven workers in
+#: each repetition, one fills a history of a million jobs, one paces its jobs for a minute, and one enqueues some hundred
+#: thousand jobs with unique keys.
+LONG = ("growth", "pages", "aio", "keys")
 
 FLUSH_HELP = "a slower disk: each flush takes this much longer; needs a C compiler"
 
