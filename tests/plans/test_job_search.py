@@ -67,6 +67,8 @@ def test_a_step_of_failures_reads_the_small_table(history):
 def test_an_hour_of_throughput_reads_a_bounded_number_of_pages(history):
     _, plans = history.explained.run("select count(*) from pgqueue._throughput()")
 
-    # A hundred places of each of at most 200 pages, which then are in memory.
-    assert max(plan.buffers for plan in plans) < 25_000
+    # Of each part of the history a hundred places of each of at most 200 pages, which then are in memory. After midnight the last hour
+    # is in two parts.
+    parts = [plan for plan in plans if "jsonb_build_array" in plan.statement]
+    assert 0 < max(plan.buffers for plan in parts) < 25_000
     assert not {name for plan in plans for name in plan.scanned} & {"history_default"}
