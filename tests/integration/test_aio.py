@@ -40,6 +40,12 @@ def sessions(db: Database, name: str = "pgqueue%") -> int:
     )
 
 
+async def open_for_waits(db: Database) -> None:
+    """Return when the session of the waits is there."""
+    while sessions(db, "pgqueue waits") != 1:
+        await asyncio.sleep(0.02)
+
+
 def run(call: Awaitable[T]) -> T:
     async def main() -> T:
         async with asyncio.timeout(60):
@@ -117,13 +123,12 @@ class TestWaits:
                 job = await client.launch("select 1")
                 waiting = asyncio.ensure_future(job.wait(20))
                 for _ in range(2):
-                    await asyncio.sleep(0.2)
-                    assert sessions(db, "pgqueue waits") == 1
+                    await open_for_waits(db)
                     db.execute(
                         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
                         " where application_name = 'pgqueue waits'"
                     )
-                await asyncio.sleep(0.2)
+                await open_for_waits(db)
                 assert not waiting.done()
                 await job.cancel()
                 return await waiting
@@ -135,7 +140,7 @@ class TestWaits:
             async with pgqueue.aio.connect(dsn) as client:
                 job = await client.launch("select 1")
                 waiting = asyncio.ensure_future(job.wait(20))
-                await asyncio.sleep(0.2)
+                await open_for_waits(db)
                 db.execute("alter role alice nologin")
                 db.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue waits'"
