@@ -139,6 +139,8 @@ class Fetcher(Generic[ChannelT]):
     def poll(self) -> float:
         """Send acks and do the due work until a message can be delivered; return when to call again (monotonic).
 
+        Deliver what can be delivered after each call, whatever it returns: a claim may have been begun ahead of that.
+
         Raises:
             psycopg.OperationalError, WorkerUnknown: the worker session is lost, or the server is away. Reconnect.
         """

@@ -6,4 +6,3 @@ drop function if exists pgqueue._seen_columns(oid, text[]);
 drop function if exists pgqueue._queues_in_turn(pgqueue.message_kind, text[], boolean);
 drop function if exists pgqueue._count_held(jsonb, bigint[]);
 drop function if exists pgqueue._stop_run(bigint, bigint, int, boolean, bigint);
-drop function if exists pgqueue._may_be_bounded(text[]);
