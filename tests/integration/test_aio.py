@@ -62,7 +62,8 @@ class TestWaits:
                 jobs = await client.enqueue_many([f"select {n}" for n in range(1000)])
                 waits = [asyncio.ensure_future((client, other)[n % 2].job(job.handle)) for n, job in enumerate(jobs)]
                 waits = [asyncio.ensure_future((await found).wait()) for found in waits]
-                await asyncio.sleep(0.3)
+                await open_for_waits(db)
+                await asyncio.sleep(0.3)  # a second session would come in this time
                 assert not any(wait.done() for wait in waits)
                 listening = sessions(db, "pgqueue waits")
                 assert sessions(db) == 3  # two clients, and this one
