@@ -40,9 +40,13 @@ def sessions(db: Database, name: str = "pgqueue%") -> int:
     )
 
 
-async def open_for_waits(db: Database) -> None:
-    """Return when the session of the waits is there."""
-    while sessions(db, "pgqueue waits") != 1:
+LOOKED = """select count(*) from pg_stat_activity
+            where application_name = 'pgqueue waits' and state = 'idle' and query like '%pgqueue.outbox%'"""
+
+
+async def have_looked(db: Database) -> None:
+    """Return when a session of the waits has looked after jobs: one that is lost before is the second loss in a row."""
+    while db.fetch_value(LOOKED) == 0:
         await asyncio.sleep(0.02)
 
 
@@ -62,7 +66,7 @@ class TestWaits:
                 jobs = await client.enqueue_many([f"select {n}" for n in range(1000)])
                 waits = [asyncio.ensure_future((client, other)[n % 2].job(job.handle)) for n, job in enumerate(jobs)]
                 waits = [asyncio.ensure_future((await found).wait()) for found in waits]
-                await open_for_waits(db)
+                await have_looked(db)
                 await asyncio.sleep(0.3)  # a second session would come in this time
                 assert not any(wait.done() for wait in waits)
                 listening = sessions(db, "pgqueue waits")
@@ -124,12 +128,12 @@ class TestWaits:
                 job = await client.launch("select 1")
                 waiting = asyncio.ensure_future(job.wait(20))
                 for _ in range(2):
-                    await open_for_waits(db)
+                    await have_looked(db)
                     db.execute(
                         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
                         " where application_name = 'pgqueue waits'"
                     )
-                await open_for_waits(db)
+                await have_looked(db)
                 assert not waiting.done()
                 await job.cancel()
                 return await waiting
@@ -141,7 +145,7 @@ class TestWaits:
             async with pgqueue.aio.connect(dsn) as client:
                 job = await client.launch("select 1")
                 waiting = asyncio.ensure_future(job.wait(20))
-                await open_for_waits(db)
+                await have_looked(db)
                 db.execute("alter role alice nologin")
                 db.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue waits'"
@@ -169,12 +173,17 @@ class TestWaits:
 
         async def main() -> None:
             async with pgqueue.aio.connect(dsn) as client:
+                job = await client.launch("select 1")
                 with pytest.raises(WaitTimeout) as timeout:
-                    await (await client.launch("select 1")).result(0.3)
+                    await job.result(0.3)
                 assert "no live worker" in (timeout.value.hint or "")
+                waiting = asyncio.ensure_future(job.wait(20))
+                while "no live worker takes from queue default" not in caplog.text:
+                    await asyncio.sleep(0.02)
+                await job.cancel()
+                assert await waiting
 
         run(main())
-        assert "no live worker takes from queue default" in caplog.text
 
 
 class TestCancellation:
