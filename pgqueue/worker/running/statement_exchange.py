@@ -143,7 +143,11 @@ class StatementExchange:
                     raise call.error
 
     def _fetch(self) -> PGresult | None:
-        result: PGresult | None = self._wait(generators.fetch(self._connection.pgconn))
+        pgconn = self._connection.pgconn
+        if not pgconn.is_busy():
+            # Most answers of a round trip arrive together, and psycopg's wait takes longer than to read one.
+            return pgconn.get_result()
+        result: PGresult | None = self._wait(generators.fetch(pgconn))
         return result
 
     def has_several_statements(self, text: str) -> bool:
