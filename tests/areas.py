@@ -43,7 +43,7 @@ AREAS = {
         tests=(
             "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_dependencies.py", "integration/test_fair_worker.py", "integration/test_results_inside.py", "integration/test_second_runs.py",
             "integration/test_json_log.py", "integration/test_traces.py", "integration/test_lost_sessions.py", "integration/test_pool_scaling.py", "integration/test_sql_canvas.py", "integration/test_worker*.py", "integration/test_fleet.py", "unit/test_fleet.py",
-            "isolation/test_cancel_at_the_end.py", "isolation/test_chunk*.py", "isolation/test_groups.py", "isolation/test_re[as]*.py",
+            "isolation/test_announced_jobs.py", "isolation/test_cancel_at_the_end.py", "isolation/test_chunk*.py", "isolation/test_groups.py", "isolation/test_re[as]*.py",
             "isolation/test_running.py", "unit/test_dispatch.py", "unit/test_event_publisher.py", "unit/test_event_text.py", "unit/test_error_fields.py",
             "unit/test_log.py", "unit/test_job_settings.py", "unit/test_job_waits.py", "unit/test_sql_scanner.py", "unit/test_sql_splitter.py",
         ),

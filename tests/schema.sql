@@ -158,6 +158,10 @@ CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
 CREATE FUNCTION pgqueue._ambient_timeout() RETURNS interval
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._announce(queue text, id bigint, kept pgqueue.result_kept) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -540,6 +544,10 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, que
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._claim_announced(worker_id integer, queues text[], announced_id bigint) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -549,6 +557,10 @@ CREATE FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.message_k
 
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._claim_one(worker_id integer, job_id bigint, is_delivery boolean) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.configured (
@@ -584,9 +596,38 @@ COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of 
 CREATE FUNCTION pgqueue._claim_policy(queue text) RETURNS TABLE(is_async boolean, group_commit integer, timeout interval, of_roles jsonb)
     LANGUAGE sql STABLE;
 
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    runner oid,
+    group_runner oid,
+    result_runner oid,
+    runner_xid xid,
+    over_quota text
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
+
+COMMENT ON COLUMN pgqueue.role_key.result_runner IS 'The function that runs one of its jobs and returns its rows (pgqueue._make_result_runner)';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
+
+COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
+
+CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) RETURNS pgqueue.lane
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._claimed_job(m pgqueue.message) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
     LANGUAGE plpgsql
@@ -1664,33 +1705,6 @@ CREATE FUNCTION pgqueue._is_usual_queue(queue text) RETURNS boolean
 CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
     LANGUAGE sql STABLE;
 
-CREATE TABLE pgqueue.role_key (
-    role oid NOT NULL,
-    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    runner oid,
-    group_runner oid,
-    result_runner oid,
-    runner_xid xid,
-    over_quota text
-);
-
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
-
-COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
-
-COMMENT ON COLUMN pgqueue.role_key.result_runner IS 'The function that runs one of its jobs and returns its rows (pgqueue._make_result_runner)';
-
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
-
-COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
-
-CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
-    LANGUAGE sql STABLE;
-
 CREATE FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1773,9 +1787,6 @@ CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
 CREATE FUNCTION pgqueue._kwargs_repr(kwargs jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) RETURNS pgqueue.lane
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4769,6 +4780,8 @@ GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admi
 REVOKE ALL ON FUNCTION pgqueue._ambient_timeout() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ambient_timeout() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._announce(queue text, id bigint, kept pgqueue.result_kept) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
@@ -5094,6 +5107,9 @@ GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_announced(worker_id integer, queues text[], announced_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim_announced(worker_id integer, queues text[], announced_id bigint) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
 
@@ -5102,7 +5118,13 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_one(worker_id integer, job_id bigint, is_delivery boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._claim_policy(queue text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._claimed_job(m pgqueue.message) FROM PUBLIC;
 
@@ -5695,8 +5717,6 @@ GRANT ALL ON FUNCTION pgqueue._is_usual_queue(queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_worker_login() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
@@ -5802,8 +5822,6 @@ GRANT ALL ON FUNCTION pgqueue._knows_queue(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
 

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgqueue.broker.consuming.acks import Acks
 from pgqueue.broker.consuming.buffer import ClaimedMessage
-from pgqueue.broker.consuming.capacity import JobSupply
+from pgqueue.broker.consuming.capacity import JobExecutors, JobSupply
 from pgqueue.broker.consuming.fetcher import Fetcher
 from pgqueue.broker.qos import QoS
 from pgqueue.broker.worker_session import WorkerSession
@@ -78,6 +78,7 @@ class Channel:
     """What a consuming channel is to the fetcher."""
 
     job_supply: Callable[[], JobSupply] | None = None
+    executors: JobExecutors | None = None
 
     def __init__(self, kind: str, queues: frozenset[str], room: int) -> None:
         self.kind = kind

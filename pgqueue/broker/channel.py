@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..sql_signature import Step
     from .consuming.buffer import ClaimedMessage
-    from .consuming.capacity import JobSupply
+    from .consuming.capacity import JobExecutors, JobSupply
     from .transport import Transport
 
 
@@ -55,6 +55,8 @@ class Channel(virtual.Channel):
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
     #: Of kind 'job': the jobs that the worker holds.
     job_supply: Callable[[], JobSupply] | None = None
+    #: Of kind 'job': those who can claim a job by themselves.
+    executors: JobExecutors | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:

@@ -11,7 +11,7 @@ from kombu.messaging import Consumer
 
 from . import liveness
 from .consuming.buffer import ClaimedMessage
-from .consuming.capacity import JobSupply
+from .consuming.capacity import AnnouncedJob, JobExecutors, JobSupply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .consuming.claims import ExecutorsRequest
     from .transport import Transport
 
-__all__ = ["ClaimedMessage", "JobConsumer", "JobSupply", "WorkerLink"]
+__all__ = ["AnnouncedJob", "ClaimedMessage", "JobConsumer", "JobExecutors", "JobSupply", "WorkerLink"]
 
 
 class JobConsumer:
@@ -30,6 +30,7 @@ class JobConsumer:
         connection: kombu's, over this broker.
         on_jobs: receives jobs, and their delivery tags.
         supply: returns which jobs the worker has.
+        executors: those who can claim a job by themselves.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class JobConsumer:
         connection: Any,
         on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None],
         supply: Callable[[], JobSupply],
+        executors: JobExecutors | None = None,
     ) -> None:
         self._channel: Channel = connection.channel()
         self._channel.kind = "job"
         self._channel.on_jobs = on_jobs
         self._channel.job_supply = supply
+        self._channel.executors = executors
         self._consumer: Any = Consumer(self._channel, accept=["json"], auto_declare=False)
 
     def consume(self, queues: Iterable[Any], wanted: int, held: Collection[str]) -> None:

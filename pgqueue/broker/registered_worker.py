@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..db.database import Database
-    from .consuming.capacity import JobSupply
+    from .consuming.capacity import JobExecutors, JobSupply
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class _Jobs:
     kind = "job"
     queues: frozenset[str] = frozenset()
     job_supply: Callable[[], JobSupply] | None = None
+    executors: JobExecutors | None = None
 
     def __init__(self) -> None:
         self.qos = QoS(None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import threading
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _BINDINGS_CHANNEL = "pgqueue.bindings"
 _SCHEDULES_CHANNEL = "pgqueue.schedules"
 _SLEEP_AGAIN = "sleep again"
+#: The payload of pgqueue._announce. The number is an id of the server's, which has 19 digits at most.
+_ANNOUNCED = re.compile(r"job ([0-9]{1,18})")
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ class Member(Protocol):
 
     def notify(self, queues: Collection[str]) -> None:
         """Receive that messages were published to some of these queues."""
+
+    def announce(self, queues: Collection[str], job_id: int) -> None:
+        """Receive that a job with this number was published to one of these queues."""
 
     def sleep_again(self, queues: Collection[str]) -> None:
         """Receive that the session that held the sleep locks of these queues for all has woken up or gone."""
@@ -284,9 +290,12 @@ class WorkerSession:
             else:
                 self.tell_members()
         elif queues := self.queues.of_channel(notify.channel):
+            announced = _ANNOUNCED.fullmatch(notify.payload)
             for member in self._members:
                 if notify.payload == _SLEEP_AGAIN:
                     member.sleep_again(queues)
+                elif announced:
+                    member.announce(queues, int(announced[1]))
                 else:
                     member.notify(queues)
 

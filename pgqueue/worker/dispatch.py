@@ -68,6 +68,12 @@ class Dispatch:
         has_place = len(self.running) - len(self.waits) < most
         return self._next_in_turn(free, size, most) if has_place and self.waits.may_begin_others else None
 
+    def may_claim(self, most: int) -> bool:
+        """Whether an executor that is free may claim a job by itself, whatever its role is."""
+        busy = len(self.running) - len(self.waits)
+        is_first = not (self.waiting or self.waits.has_wanted) and self.waits.may_begin_others
+        return is_first and busy < self._role_limit.executors(most)
+
     def _next_in_turn(self, free: Collection[Executor], size: int, most: int) -> Work | None:
         if not self.waiting:
             return None

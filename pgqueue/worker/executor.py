@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 from celery.worker import state
 
-from .awaited_claim import claim_awaited
 from .batch import Chunk
 from .batch_lane import BatchRunner
 from .cancellation import CancelGuard
-from .claimed_job import Ending, Outcome
+from .claim_one import claim_announced, claim_awaited
+from .claimed_job import ClaimedJob, Ending, Outcome
 from .executor_session import ExecutorSession
 from .job_log import fields_of_job
 from .job_waits import WAIT_SQLSTATE, Awaited, read_wait
@@ -33,7 +33,8 @@ from .watched_run import WatchedRun
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .claimed_job import ClaimedJob, Run
+    from ..broker.job_consumer import AnnouncedJob
+    from .claimed_job import Run
     from .context import WorkerContext
     from .job_waits import Waiter
     from .work import Work
@@ -47,8 +48,8 @@ class WorkSource(Protocol):
     def take(self, executor: Executor) -> Work | None:
         """Wait for what the executor is to do next; None: no more will come."""
 
-    def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
-        """Record that the executor runs a job or a chunk that it has claimed by itself."""
+    def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> bool:
+        """Record that the executor runs a job or a chunk that it has claimed; return False: another one has got it."""
 
     def forget_roles(self, executor: Executor) -> None:
         """Record that the session has ended in which the executor has run jobs of some roles."""
@@ -95,7 +96,7 @@ class Executor(threading.Thread):
     def run(self) -> None:
         """Take work from the pool until it stops."""
         while (taken := self._source.take(self)) is not None:
-            work = self._claim(taken) if isinstance(taken, Awaited) else taken
+            work = taken if isinstance(taken, (Chunk, ClaimedJob)) else self._claim(taken)
             if isinstance(work, Chunk):
                 self._run_chunk(work)
             elif work is not None:
@@ -108,11 +109,10 @@ class Executor(threading.Thread):
         self._executor_session.close()
         self.submitter_session.close()
 
-    def _claim(self, awaited: Awaited) -> ClaimedJob | Chunk | None:
-        work = claim_awaited(self._context.database, awaited)
-        if work is not None:
-            self._source.assign(self, work)
-        return work
+    def _claim(self, named: Awaited | AnnouncedJob) -> ClaimedJob | Chunk | None:
+        database = self._context.database
+        work = claim_awaited(database, named) if isinstance(named, Awaited) else claim_announced(database, named)
+        return work if work is not None and self._source.assign(self, work) else None
 
     def _run_chunk(self, chunk: Chunk) -> None:
         begun_at = monotonic()

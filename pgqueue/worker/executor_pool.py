@@ -22,7 +22,7 @@ from .work_queue import WorkQueue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..broker.job_consumer import JobSupply
+    from ..broker.job_consumer import AnnouncedJob, JobSupply
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
     from .pool_listener import PoolListener
@@ -90,6 +90,15 @@ class ExecutorPool:
         self._role_limit.refresh()
         if are_some_left and any(isinstance(job, ClaimedJob) for job in jobs):
             self._waiting_jobs.note_waiting()
+
+    def let_claim(self, announced: AnnouncedJob) -> int | None:
+        """Let an executor claim and run a job, if nothing else comes before; return how many are free then, or None."""
+        self._role_limit.refresh()
+        return self.work.let_claim(announced)
+
+    def running_tags(self) -> list[str]:
+        """Return the delivery tags of the jobs that run."""
+        return self.work.running_tags()
 
     def deliver(self) -> None:
         """Tell the listener what there is to tell."""

@@ -78,7 +78,7 @@ class JobLane:
         """
         link = WorkerLink(self._consumer.connection)
         link.on_control(lambda: self._obey_requests(link))
-        self._jobs = JobConsumer(self._consumer.connection, self._take, lambda: self.pool.supply)
+        self._jobs = JobConsumer(self._consumer.connection, self._take, lambda: self.pool.supply, self.pool)
         # A job that runs since before the connection was lost takes one of the places.
         self._jobs.consume(queues, self.pool.wanted, self._tags)
         self._is_consuming = True
@@ -184,10 +184,11 @@ class JobLane:
     def _free(
         self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[JobConsumer, Sequence[str]], None]
     ) -> None:
-        tags = self._tags.intersection([job.delivery_tag for job in jobs])
-        self._tags -= tags
+        # Those that executors have claimed by themselves have no place, but count as well.
+        tags = [job.delivery_tag for job in jobs]
+        self._tags.difference_update(tags)
         if self._jobs is not None:
-            settle(self._jobs, list(tags))
+            settle(self._jobs, tags)
 
     def _count(self, jobs: Sequence[BatchJob | ClaimedJob]) -> None:
         state.total_count[TASK_NAME] += len(jobs)

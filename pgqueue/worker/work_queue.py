@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
+from ..broker.job_consumer import AnnouncedJob
 from .batch import Chunk
 from .claimed_job import ClaimedJob
 from .job_waits import Awaited
@@ -83,10 +84,19 @@ class WorkQueue:
             self._look_after_held()
         return self._wait_for_work(executor, inbox)
 
-    def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
-        """Record that an executor runs a job or a chunk that it has claimed by itself."""
+    def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> bool:
+        """Record that an executor runs a job or a chunk that it has claimed by itself.
+
+        Returns:
+            Whether it does. Else one that is free and has run jobs of the role has got it.
+        """
         with self._lock:
-            self._assign(executor, work)
+            # The first job of a role in a session costs more than to hand the job over.
+            home = self._dispatch.homes.among(work.role, [*self._threads.idle, executor]) or executor
+            if home is not executor:
+                self._threads.take_idle(home, None)[1].put(work)
+            self._assign(home, work)
+        return home is executor
 
     def forget_roles(self, executor: Executor) -> None:
         """Record that the session has ended in which an executor has run jobs of some roles."""
@@ -146,6 +156,21 @@ class WorkQueue:
         with self._lock:
             self._dispatch.waiting.add(jobs)
             return self._hand_out_waiting()
+
+    def let_claim(self, announced: AnnouncedJob) -> int | None:
+        """Let an executor claim a job that was announced, and run it.
+
+        Returns:
+            How many executors are still free; None: none is to do that now.
+        """
+        with self._lock:
+            threads = self._threads
+            if self._is_closed or not threads.idle or not self._dispatch.may_claim(threads.most):
+                return None
+            executor, inbox = threads.take_idle(None, None)
+            inbox.put(announced)
+            self._assign(executor, announced)
+            return len(threads.idle)
 
     def hand_out(self) -> None:
         """Let executors that are free take what may run now, and start some for the rest."""
@@ -252,6 +277,13 @@ class WorkQueue:
         with self._lock:
             return [work for work in self._dispatch.running.values() if isinstance(work, ClaimedJob)]
 
+    def running_tags(self) -> list[str]:
+        """Return the delivery tags of the jobs that run, or that executors are about to claim."""
+        with self._lock:
+            running = list(self._dispatch.running.values())
+        by_themselves = [work.delivery_tag for work in running if isinstance(work, (ClaimedJob, AnnouncedJob))]
+        return by_themselves + [job.delivery_tag for work in running if isinstance(work, Chunk) for job in work.jobs]
+
     def running_chunks(self) -> list[Chunk]:
         """Return the chunks that run."""
         with self._lock:
@@ -284,7 +316,7 @@ class WorkQueue:
 
     def _assign(self, executor: Executor, work: Work) -> None:
         self._dispatch.running[executor] = work
-        if not isinstance(work, Awaited):
+        if isinstance(work, (Chunk, ClaimedJob)):
             self._dispatch.homes.add(work.role, executor)
         if isinstance(work, Chunk):
             self._on_chunk()

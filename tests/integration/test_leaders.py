@@ -65,14 +65,15 @@ def wait_until_asleep(db: Database, count: int, kind: str) -> None:
     )
 
 
-def test_jobs_that_take_long_come_to_all_workers_in_turn(db: Database, start_worker: StartWorker) -> None:
+@pytest.mark.parametrize("hand_in", ["submit", "launch"])
+def test_jobs_that_take_long_come_to_all_workers_in_turn(db: Database, start_worker: StartWorker, hand_in: str) -> None:
     start_fleet(db, start_worker, 3, "job", arguments=("--concurrency=1", "--executors=1"))
     db.create_role("alice")
     alice = db.connect("alice")
 
     for number in range(1, 4):
         leading = db.fetch_value(_LEADER, ["job", "default"])
-        alice.execute("select pgqueue.submit('select pg_sleep(60)')")
+        alice.execute(f"select pgqueue.{hand_in}('select pg_sleep(60)')")
         eventually(lambda number=number: db.fetch_value("select count(*) from pgqueue.activity") == number)
         eventually(
             lambda before=leading: db.fetch_value(_LEADER, ["job", "default"]) not in (before, None),

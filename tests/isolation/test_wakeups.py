@@ -101,8 +101,12 @@ def test_a_launch_wakes_a_sleeping_worker_before_it_returns_to_the_caller(alice,
     assert worker.fall_asleep() is True
 
     alice.execute("begin")
-    alice.execute("select pgqueue.launch('select 1')")
-    assert ear.heard() == [""]
+    job_id = fetch_value(alice, "select (pgqueue.launch('select 1')).id")
+    assert ear.heard() == [f"job {job_id}"]
+    labeled_id = fetch_value(alice, "select (pgqueue.launch('select 1', label => 'with an option')).id")
+    assert ear.heard() == [f"job {labeled_id}"]
+    alice.execute("select pgqueue.submit('select 1'), pgqueue.submit('select 1', label => 'with an option')")
+    assert ear.heard() == ["", ""]
     alice.execute("rollback")
 
 

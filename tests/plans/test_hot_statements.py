@@ -14,6 +14,7 @@ from tests.plans.conftest import ENQUEUE
 from tests.plans.explained import plan_of
 
 CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
+CLAIM_ANNOUNCED = "select id, token from pgqueue._claim_announced(%s, %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
 # Of a session whose claims are dear it is the second of two, which looks above its bounds.
 READY_STATEMENT = "select m.id, pgqueue._rank(m.priority, m.id)"
@@ -353,3 +354,20 @@ def test_the_waits_of_an_event_loop_look_up_each_job_by_its_number(crowd):
     assert "message_pkey" in plan.indexes
     assert "message" not in plan.scanned
     assert plan.buffers < 100 * 10
+
+
+def test_a_claim_by_the_number_reads_its_job_alone(crowd):
+    """An index of ready messages looks cheap where few are ready."""
+    job_id = fetch_value(crowd.owner, "select max(id) from pgqueue.message where queue = 'busy' and state = 'ready'")
+    for _ in range(7):  # plpgsql thinks about a generic plan from the sixth time on
+        crowd.explained.session.execute("savepoint claim")
+        rows, plans = crowd.explained.run(CLAIM_ANNOUNCED, [crowd.worker.id, ["busy"], job_id])
+        crowd.explained.session.execute("rollback to claim")
+
+    assert [row[0] for row in rows] == [job_id]
+    assert all(plan.indexes & {"message_ready", "message_delayed"} == set() for plan in plans)
+    look = plan_of(plans, "SELECT from pgqueue.message m")
+    assert "message_pkey" in look.indexes
+    assert look.scanned.isdisjoint({"message"})
+    whole = plan_of(plans, CLAIM_ANNOUNCED[:40])
+    assert whole.buffers < 2 * PAGES_PER_CLAIM

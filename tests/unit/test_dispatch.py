@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from pgqueue.broker.job_consumer import JobSupply
+from pgqueue.broker.job_consumer import AnnouncedJob, JobSupply
 from pgqueue.worker import calls_for_celery
 from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.batch_size import BatchSize, GroupSize
@@ -534,3 +534,89 @@ def test_groups_that_do_not_come_to_all_of_their_jobs_shrink_step_by_step_and_gr
     for _ in range(4):
         size.adapt(size.jobs, size.jobs)
     assert size.jobs == 100
+
+
+def work_queue(dispatch: Dispatch, executors: int) -> tuple[WorkQueue, list[Any]]:
+    """A work queue whose executors are all free, and what each of them finds to do, the next one first."""
+    threads = ExecutorThreads(executors, executors, lambda _number: executor())
+    work = WorkQueue(dispatch, threads, *[lambda: None] * 4)
+    threads.threads += [free_executor() for _ in range(executors)]
+    return work, [threads.add_idle(thread) for thread in threads.threads][::-1]
+
+
+def announced_job(number: int) -> AnnouncedJob:
+    return AnnouncedJob(number, ["q"], 7, lambda: None)
+
+
+def test_a_free_executor_claims_an_announced_job(dispatch: Dispatch) -> None:
+    work, inboxes = work_queue(dispatch, 3)
+
+    assert work.let_claim(announced_job(5)) == 2
+
+    assert inboxes[0].get_nowait().id == 5
+    assert bool(work)
+    assert work.info["running"].popitem()[1] == [5]
+
+
+def test_executors_claim_announced_jobs_only_as_far_as_one_role_may_have_all_of_them(dispatch: Dispatch) -> None:
+    """Whose job it is, is known after the claim."""
+    work, inboxes = work_queue(dispatch, 3)
+
+    assert [work.let_claim(announced_job(n)) for n in range(1, 4)] == [2, 1, None]
+
+    assert inboxes[2].empty()
+
+
+def test_no_announced_job_comes_before_jobs_that_wait(dispatch: Dispatch) -> None:
+    work, _inboxes = work_queue(dispatch, 3)
+    dispatch.waiting.add([batch_job(1)])
+
+    assert work.let_claim(announced_job(5)) is None
+
+
+def test_no_announced_job_is_claimed_without_a_free_executor_or_once_the_worker_ends(dispatch: Dispatch) -> None:
+    none_free, _inboxes = work_queue(Dispatch(Limit(), most_waits=4), 0)  # type: ignore[arg-type]
+    ending, _inboxes = work_queue(dispatch, 3)
+    ending.close()
+
+    assert none_free.let_claim(announced_job(5)) is None
+    assert ending.let_claim(announced_job(5)) is None
+
+
+def test_the_worker_knows_the_claims_of_all_jobs_that_run(dispatch: Dispatch) -> None:
+    """Also of those that executors have claimed by themselves: after a lost connection they are not given back."""
+    work, _inboxes = work_queue(dispatch, 3)
+    work.let_claim(announced_job(5))
+    (runs,) = dispatch.running
+    assert work.running_tags() == ["5:0"]
+
+    work.assign(runs, top_level_job(5))
+    work.add([batch_job(6, BOB), batch_job(7, BOB)])
+
+    assert sorted(work.running_tags()) == ["5:1", "6:1", "7:1"]
+
+
+def test_what_an_executor_has_claimed_goes_to_a_free_one_that_knows_the_role(dispatch: Dispatch) -> None:
+    work, inboxes = work_queue(dispatch, 3)
+    knows_bob, claims = work._threads.threads[1:]
+    dispatch.homes.add(BOB, knows_bob)
+    work.let_claim(announced_job(5))
+    assert dispatch.running.keys() == {claims}
+
+    assert work.assign(claims, top_level_job(5, BOB)) is False
+
+    assert inboxes[1].get_nowait().id == 5
+    assert dispatch.running[knows_bob].role == BOB
+
+
+def test_what_an_executor_has_claimed_it_runs_if_it_knows_the_role_itself_or_no_free_one_does(
+    dispatch: Dispatch,
+) -> None:
+    for knowing in ([0, 2], []):
+        work, _inboxes = work_queue(Dispatch(Limit(), most_waits=4), 3)  # type: ignore[arg-type]
+        threads = work._threads.threads
+        for number in knowing:
+            work._dispatch.homes.add(BOB, threads[number])
+        work.let_claim(announced_job(5))
+
+        assert work.assign(threads[2], top_level_job(5, BOB)) is True

@@ -207,3 +207,23 @@ def test_the_end_of_a_message_brings_the_look_forward_if_any_waits_for_a_limit()
     schedule.call(12.0)
 
     assert schedule.due_at(is_awake=False) == pytest.approx(12.002)
+
+
+def test_who_finds_one_launched_job_again_and_again_sleeps_at_once() -> None:
+    """Asleep, it leaves the next launch to an executor, which costs less than a poll."""
+    schedule = PollSchedule()
+    schedule.found_some(20.0, False, is_awake=True)
+
+    assert schedule.found_some(20.004, False, is_awake=True, is_one_launch=True) is AfterPoll.SLEEP
+
+
+def test_who_finds_one_launched_job_keeps_its_locks_though_the_last_one_came_just_before() -> None:
+    schedule = asleep_since(10.0)
+    schedule.found_some(20.0, False, is_awake=False)
+
+    assert schedule.found_some(20.002, False, is_awake=False, is_one_launch=True) is AfterPoll.NOTHING
+    assert schedule.due_at(is_awake=False) == math.inf
+
+
+def test_who_finds_one_launched_job_and_had_room_for_no_more_polls_again() -> None:
+    assert PollSchedule().found_some(20.0, True, is_awake=True, is_one_launch=True) is AfterPoll.WAKE

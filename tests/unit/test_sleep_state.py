@@ -368,3 +368,62 @@ def test_a_queue_that_nobody_covers_any_more_concerns_those_that_hold_its_lock()
     state.following = {TASKS_B}
 
     assert state.heard(["a", "b", "c"]) == {TASKS_A}
+
+
+def test_an_announced_job_is_left_to_executors_while_nothing_else_is_known_to_be_ready() -> None:
+    state = asleep_for(TASKS_A, JOBS_A, leading=True)
+
+    assert state.may_leave_to_executors(["a"])
+    assert state.due_at({TASKS_A, JOBS_A}) == math.inf
+
+
+def test_an_announced_job_is_not_left_to_executors_by_who_consumes_no_jobs_there_or_is_awake() -> None:
+    assert not asleep_for(TASKS_A, leading=True).may_leave_to_executors(["a"])
+    assert not asleep_for(JOBS_A, leading=True).may_leave_to_executors(["b"])
+    awake = asleep_for(JOBS_A, leading=True)
+    awake.give_back_locks({"a"})
+    assert not awake.may_leave_to_executors(["a"])
+
+
+def test_an_announced_job_is_not_left_to_executors_by_who_does_not_lead() -> None:
+    """All workers of a queue with limits hear of the job, and so does the leader for tasks."""
+    assert not asleep_for(JOBS_A).may_leave_to_executors(["a"])
+    assert not following(JOBS_A).may_leave_to_executors(["a"])
+
+
+def test_an_announced_job_is_not_left_to_executors_while_jobs_of_a_role_are_left_out() -> None:
+    """They are ready and were not asked for, and may have come before."""
+    state = asleep_for(JOBS_A, leading=True)
+    state.notify(["a"], 11.0)
+    state.end_poll(Outcome({JOBS_A}, set(), set(), {"job": frozenset({16})}), 11.0)
+
+    assert not state.may_leave_to_executors(["a"])
+
+
+def test_a_leader_whose_last_executor_has_an_announced_job_is_replaced_if_that_takes_long() -> None:
+    state = asleep_for(TASKS_A, JOBS_A, leading=True)
+
+    state.leave_to_last_executor(["a"], 20.0)
+
+    assert state.replace_at == pytest.approx(20.01)
+    assert state.take_replaceable(is_busy=True) == {TASKS_A, JOBS_A}
+
+
+def test_a_leader_whose_announced_job_was_short_stays_the_leader() -> None:
+    state = asleep_for(JOBS_A, leading=True)
+
+    state.leave_to_last_executor(["a"], 20.0)
+
+    assert state.take_replaceable(is_busy=False) == set()
+    assert state.replace_at == math.inf
+
+
+def test_a_follower_for_jobs_that_hears_of_a_job_leaves_it_to_the_leader() -> None:
+    """It listens, because it leads for tasks."""
+    state = following(JOBS_A)
+    assert state.leaves_jobs_to_leader(["a"])
+
+    assert not state.leaves_jobs_to_leader(["b"])
+    state.promote({JOBS_A}, 12.0)
+    assert not state.leaves_jobs_to_leader(["a"])
+    assert not asleep_for(TASKS_A, JOBS_A, leading=True).leaves_jobs_to_leader(["a"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from .buffer import ClaimBuffer, ClaimedMessage, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Mapping
 
     from ..qos import QoS
 
@@ -28,6 +30,36 @@ class JobSupply(NamedTuple):
 
 
 _NO_SUPPLY = JobSupply()
+
+
+@dataclass(frozen=True)
+class AnnouncedJob:
+    """A job that an executor is to claim by its number, and to run at once."""
+
+    id: int
+    #: The queues to one of which it was published, as the notification says.
+    queues: Collection[str]
+    #: The worker that claims it.
+    worker_id: int
+    #: Is called, in the executor's thread, if it could not be claimed: messages may be ready all the same.
+    on_miss: Callable[[], None]
+    #: The number of its submitter, which is known after the claim.
+    role: int = 0
+
+    @property
+    def delivery_tag(self) -> str:
+        """Return a delivery tag of the job, with a token that no claim has."""
+        return f"{self.id}:0"
+
+
+class JobExecutors(Protocol):
+    """The executors behind a channel of jobs. Its methods may be called from any thread."""
+
+    def let_claim(self, announced: AnnouncedJob) -> int | None:
+        """Let an executor claim and run a job; return how many are still free, or None: none is to do that now."""
+
+    def running_tags(self) -> Collection[str]:
+        """Return the delivery tags of the jobs that run, also of those that executors claim or have claimed."""
 
 
 class FetchRequest(NamedTuple):
@@ -66,6 +98,8 @@ class ConsumingChannel(Protocol):
     queues: frozenset[str]
     #: For jobs: those that are here.
     job_supply: Callable[[], JobSupply] | None
+    #: For jobs: those who run them, if they can claim by themselves.
+    executors: JobExecutors | None
 
     @property
     def qos(self) -> QoS:
@@ -175,7 +209,17 @@ class Capacity(Generic[ChannelT]):
 
     def held_tags(self) -> set[str]:
         """Return the delivery tags of the messages that are here, delivered or not."""
-        return self.delivered_tags().union(claimed.delivery_tag for claimed in self.buffer)
+        running = [c.executors.running_tags() for c in self._channels if c.executors is not None]
+        return self.delivered_tags().union((claimed.delivery_tag for claimed in self.buffer), *running)
+
+    def are_executors_idle(self) -> bool:
+        """Return whether no job runs."""
+        return not any(c.executors.running_tags() for c in self._channels if c.executors is not None)
+
+    def executors_for(self, queues: Collection[str]) -> JobExecutors | None:
+        """Return who could claim a job of one of these queues."""
+        channels = (c for c in self._channels if c.kind == "job" and not c.queues.isdisjoint(queues))
+        return next((channel.executors for channel in channels), None)
 
     def delivered_tags(self) -> set[str]:
         """Return the delivery tags of the delivered messages."""

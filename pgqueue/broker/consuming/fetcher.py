@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Generic, NamedTuple
+from typing import TYPE_CHECKING, Generic
 
 import psycopg
 
@@ -20,41 +19,18 @@ from ...db.waker import Waker
 from .. import process_identity
 from .acks import GATHER_SECONDS, Acks
 from .buffer import ClaimedMessage, Source
-from .capacity import Capacity, ChannelT, FetchRequest, to_demand
+from .capacity import AnnouncedJob, Capacity, ChannelT, FetchRequest, to_demand
 from .claim_pace import ClaimPace
+from .poll import NO_POLL, Poll
 from .signals import Signals
 from .sleep import Sleep
-from .sleep_state import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from ...db.async_query import QueryRoutine, Watcher
     from ..sleep_locks import Consumer
     from ..worker_session import WorkerSession
-
-
-class _Poll(NamedTuple):
-    """A poll in flight."""
-
-    requests: dict[str, FetchRequest]
-    #: The consumers (kind, queue) that it is for.
-    wanted: set[Consumer]
-    #: By kind, the roles of which it asks for no more jobs.
-    with_share: Mapping[str, frozenset[int]]
-    #: Whether only a heartbeat was due.
-    is_heartbeat: bool = False
-
-    def outcome(self, claimed: list[ClaimedMessage]) -> Outcome:
-        """Return the result of the poll."""
-        found = Counter(message.kind for message in claimed)
-        full = {kind for kind, request in self.requests.items() if request.is_met(found[kind])}
-        left_out = {kind: roles for kind, roles in self.with_share.items() if roles}
-        return Outcome(self.wanted, full, {message.queue for message in claimed}, left_out, self.is_heartbeat)
-
-
-#: A query in flight that is no poll claims nothing.
-_NO_POLL = _Poll({}, set(), {})
 
 
 class Fetcher(Generic[ChannelT]):
@@ -73,12 +49,14 @@ class Fetcher(Generic[ChannelT]):
         self._claims = worker_session.claims
         self._acks = Acks.of(worker_session.database)
         self._query: AsyncQuery[list[ClaimedMessage]] | None = None
-        self._poll = _NO_POLL
+        self._poll = NO_POLL
         self._on_control = on_control
         self._sleep = Sleep(self, worker_session.sleep_locks)
         self._signals = Signals()
         self._pace = ClaimPace(self._capacity)
         self._fallback_at = 0.0
+        #: When there is something to do if no signal comes: as of the last poll that found nothing to do.
+        self._due = -math.inf
         worker_session.join(self)
 
     # Methods for any thread
@@ -87,6 +65,12 @@ class Fetcher(Generic[ChannelT]):
         """Record that messages were published."""
         if self._capacity.consume(queues):
             self._signals.notify(queues)
+            self.waker.wake()
+
+    def announce(self, queues: Collection[str], job_id: int) -> None:
+        """Record that a job was published, which an executor may claim by its number."""
+        if self._capacity.consume(queues):
+            self._signals.announce(queues, job_id)
             self.waker.wake()
 
     def sleep_again(self, queues: Collection[str]) -> None:
@@ -151,13 +135,17 @@ class Fetcher(Generic[ChannelT]):
                 if claimed is None:
                     return math.inf
                 self._take(claimed)
-            is_signaled = self._hear()
+            is_signaled, is_left = self._hear()
             has_next = self._capacity.has_next()
             if has_next and (self._query is None or self._capacity.buffer.has_tasks):
                 if process_identity.runs_tasks_inline():
                     # Until the task has ended no notification would be read.
                     self._sleep.leave()
                 return time.monotonic()
+            due = min(self._due, self._acks.due_at, self._sleep.replace_at)
+            if is_left and not (has_next or is_signaled) and due > time.monotonic():
+                # It is for an executor, which waits for this thread to release Python's lock.
+                return due
             self._capacity.look()
             if not (has_next or is_signaled) and (rest_until := self._rest_until()) > time.monotonic():
                 return rest_until
@@ -172,12 +160,13 @@ class Fetcher(Generic[ChannelT]):
             now = time.monotonic()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
-                self._begin(now, _Poll(requests, wanted, with_share))
+                self._begin(now, Poll(requests, wanted, with_share))
             elif flush_at <= now:
                 self._flush()
             else:
                 stale_at = now + self._capacity.stale_seconds if len(self._capacity.buffer) else math.inf
-                return min(poll_at, flush_at, self._sleep.replace_at, stale_at)
+                self._due = min(poll_at, flush_at, self._sleep.replace_at, stale_at)
+                return self._due
 
     def wait(self, seconds: float) -> None:
         """Sleep until there is something to do, for at most `timeout` seconds; used outside of an event loop."""
@@ -262,13 +251,24 @@ class Fetcher(Generic[ChannelT]):
         if self.waker.drain() or not self._connection.is_alive:
             self._connection.poll()
 
-    def _hear(self) -> bool:
-        """Handle the signals; return whether there were any."""
+    def _hear(self) -> tuple[bool, bool]:
+        """Handle the signals; return whether there were any, and whether announced jobs were left to others."""
         received = self._signals.take()
+        left = [one for one in received.announced if self._leave_to_others(*one)]
+        if len(left) < len(received.announced):
+            received.notified.extend(queues for queues, _job_id in received.announced)
+        received.announced.clear()
         self._sleep.hear(received, time.monotonic())
         if received.is_told:
             self._on_control()
-        return any(received)
+        return any(received), bool(left)
+
+    def _leave_to_others(self, queues: Collection[str], job_id: int) -> bool:
+        executors = self._capacity.executors_for(queues)
+        if executors is None:
+            return False
+        announced = AnnouncedJob(job_id, queues, self.worker_session.worker_id, lambda: self.notify(queues))
+        return self._sleep.leave_to_others(queues, lambda: executors.let_claim(announced))
 
     def _rest_until(self) -> float:
         """Return until when nothing is due, because the executors have enough; -math.inf: that cannot be said."""
@@ -284,7 +284,7 @@ class Fetcher(Generic[ChannelT]):
             poll_at = min(poll_at, self._pace.delay(self._sleep.due_at(wanted)))
         return poll_at, self._acks.due_at + self._pace.patience - GATHER_SECONDS
 
-    def _begin(self, now: float, poll: _Poll) -> None:
+    def _begin(self, now: float, poll: Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
         self._poll = poll._replace(is_heartbeat=self._sleep.due_at(poll.wanted) > now)
         self._pace.begin(now)
@@ -296,7 +296,7 @@ class Fetcher(Generic[ChannelT]):
         # The tick comes first, and claims too. This branch is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if self._claims.must_plan:
-            self._poll = _NO_POLL
+            self._poll = NO_POLL
             self._ask(self._claims.plan())
         elif now >= self._claims.tick_at:
             self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._sleep.hear_next_due))
@@ -309,7 +309,7 @@ class Fetcher(Generic[ChannelT]):
     def _flush(self) -> None:
         """Send the collected acks."""
         self._acks.flush_early()
-        self._poll = _NO_POLL
+        self._poll = NO_POLL
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
     def _ask(self, routine: QueryRoutine[list[ClaimedMessage]]) -> None:
@@ -320,11 +320,12 @@ class Fetcher(Generic[ChannelT]):
 
     def _take(self, claimed: list[ClaimedMessage]) -> None:
         """Take the result of the poll in flight."""
-        poll, self._poll = self._poll, _NO_POLL
+        poll, self._poll = self._poll, NO_POLL
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
         self._pace.take(claimed, now)
         self._capacity.note_settled(now, self._claims.max_items, self._pace.claim_seconds)
         if poll.wanted:
             self._pace.end_poll(claimed)
-            self._sleep.end_poll(poll.outcome(claimed), self._claims.limit_seconds)
+            outcome = poll.outcome(claimed, are_executors_idle=self._capacity.are_executors_idle())
+            self._sleep.end_poll(outcome, self._claims.limit_seconds)

@@ -86,15 +86,26 @@ class PollSchedule:
         self._poll_at = min(self._poll_at, now)
         self._back_off_until = -math.inf
 
-    def found_some(self, now: float, is_full: bool, is_awake: bool) -> AfterPoll:
-        """Record that a poll found messages; `is_full`: as many as it had asked for."""
-        is_busy = now - self._found_at < _BUSY_SECONDS
+    def found_some(self, now: float, is_full: bool, is_awake: bool, is_one_launch: bool = False) -> AfterPoll:
+        """Record that a poll found messages.
+
+        Args:
+            now: the present.
+            is_full: it has found as many as it had asked for.
+            is_awake: as for the other methods.
+            is_one_launch: it has found one job that was launched. Asleep, the worker leaves the next one to an executor
+                (decision 36), which costs less than a poll.
+        """
+        is_busy = now - self._found_at < _BUSY_SECONDS and not is_one_launch
         self._found_at = now
         self._backoff = self._hurry = 0.0
         self._back_off_until = -math.inf
         self._is_notified = self._must_verify = False
         if not (is_full or is_busy or is_awake):
             return self._sleep_on(now)
+        if is_one_launch and not is_full:
+            self._forget_due(now)
+            return AfterPoll.SLEEP
         self._linger = _LINGER_FROM
         self._poll_at = now if is_full else now + self._linger
         self._forget_due(now)

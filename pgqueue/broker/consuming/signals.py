@@ -18,6 +18,8 @@ class Received(NamedTuple):
 
     #: Groups of queues to which messages were published.
     notified: list[Collection[str]]
+    #: Groups of queues to one of which a job was published, and its number.
+    announced: list[tuple[Collection[str], int]]
     #: The queues whose sleep lock no session holds for this worker any more.
     uncovered: set[str]
     #: The followers that are promoted.
@@ -34,6 +36,7 @@ class Signals:
     def __init__(self) -> None:
         # A deque can be filled and emptied at the same time by different threads.
         self._notified: deque[Collection[str]] = deque()
+        self._announced: deque[tuple[Collection[str], int]] = deque()
         self._uncovered: deque[Collection[str]] = deque()
         self._promoted: deque[Collection[Consumer]] = deque()
         self._is_called = self._is_told = False
@@ -41,6 +44,10 @@ class Signals:
     def notify(self, queues: Collection[str]) -> None:
         """Signal that messages were published to some of these queues."""
         self._notified.append(queues)
+
+    def announce(self, queues: Collection[str], job_id: int) -> None:
+        """Signal that a job with this number was published to one of these queues."""
+        self._announced.append((queues, job_id))
 
     def uncover(self, queues: Collection[str]) -> None:
         """Signal that no session holds the sleep locks of these queues for this worker any more."""
@@ -60,14 +67,15 @@ class Signals:
 
     def take(self) -> Received:
         """Take all signals."""
-        notified, uncovered = _empty(self._notified), _empty(self._uncovered)
+        notified, announced = _empty(self._notified), _empty(self._announced)
         is_called, is_told = self._is_called, self._is_told
         if is_called:
             self._is_called = False
         if is_told:
             self._is_told = False
         promoted = {consumer for consumers in _empty(self._promoted) for consumer in consumers}
-        return Received(notified, {queue for queues in uncovered for queue in queues}, promoted, is_called, is_told)
+        uncovered = {queue for queues in _empty(self._uncovered) for queue in queues}
+        return Received(notified, announced, uncovered, promoted, is_called, is_told)
 
 
 def _empty(left: deque[ItemT]) -> list[ItemT]:

@@ -13,7 +13,7 @@ from .. import process_identity
 from .sleep_state import Owed, SleepState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ..sleep_locks import Consumer, SleepLocks
     from ..worker_session import Member
@@ -63,6 +63,16 @@ class Sleep:
             self._state.promote(received.promoted, now)
         if received.uncovered and (uncovered := self._state.heard(received.uncovered)):
             self._take(uncovered)
+
+    def leave_to_others(self, queues: Collection[str], let_claim: Callable[[], int | None]) -> bool:
+        """Leave a job that was announced to an executor or to the leader; return False: this fetcher is to poll."""
+        if self._state.leaves_jobs_to_leader(queues):
+            return True
+        if not self._state.may_leave_to_executors(queues) or (free := let_claim()) is None:
+            return False
+        if not free:
+            self._state.leave_to_last_executor(queues, time.monotonic())
+        return True
 
     def hear_next_due(self, seconds: float | None) -> None:
         """Record when the next delayed message is due; None: there is none."""

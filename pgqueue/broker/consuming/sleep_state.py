@@ -41,6 +41,8 @@ class Outcome(NamedTuple):
     left_out: Mapping[str, frozenset[int]] = MappingProxyType({})
     #: Whether only a heartbeat was due.
     is_heartbeat: bool = False
+    #: Whether it has found one message, that is a job as they are launched, and no other job runs.
+    is_one_launch: bool = False
 
 
 class Owed(NamedTuple):
@@ -93,6 +95,24 @@ class SleepState:
         else:
             self._schedule.notify()
             self._notified_of.update(queues)
+
+    def may_leave_to_executors(self, queues: Collection[str]) -> bool:
+        """Whether a job that was announced is the only ready one of these queues, as far as their leader knows."""
+        consumers = self._job_consumers(queues)
+        return bool(consumers) and consumers <= self._asleep & self.leading and not self._left_out.get("job")
+
+    def leaves_jobs_to_leader(self, queues: Collection[str]) -> bool:
+        """Whether another worker is the leader for the jobs of these queues: this one listens for tasks."""
+        consumers = self._job_consumers(queues)
+        return bool(consumers) and consumers <= self._asleep & self.following
+
+    def _job_consumers(self, queues: Collection[str]) -> set[Consumer]:
+        return {consumer for consumer in self._wanted if consumer[0] == "job" and consumer[1] in queues}
+
+    def leave_to_last_executor(self, queues: Collection[str], now: float) -> None:
+        """Record that the last free executor claims what was announced: a leader is replaced if that takes long."""
+        # Also the one for tasks: it would be notified of the next job, too, and claim it.
+        self._leave_next_to_others({consumer for consumer in self.leading if consumer[1] in queues}, now)
 
     def promote(self, consumers: Collection[Consumer], now: float) -> None:
         """Record that there may be no leader for these consumers: poll, and then sleep as the leader."""
@@ -183,7 +203,7 @@ class SleepState:
         awake = outcome.wanted - self._asleep
         if outcome.queues:
             self._hot = outcome.queues
-            after = self._schedule.found_some(now, bool(outcome.full), bool(awake))
+            after = self._schedule.found_some(now, bool(outcome.full), bool(awake), outcome.is_one_launch)
             self._share(outcome, now)
         else:
             is_hot = any(queue in self._hot for _kind, queue in awake)
@@ -242,6 +262,9 @@ class SleepState:
         """Leave the next messages to others: at once, if more may be ready, and else if these take long."""
         found = {consumer for consumer in outcome.wanted if consumer[1] in outcome.queues}
         self._full |= {c for c in (self.leading | self.following) & found if c[0] in outcome.full}
+        self._leave_next_to_others(found, now)
+
+    def _leave_next_to_others(self, found: set[Consumer], now: float) -> None:
         if now >= self._alone_until:
             self._replaceable |= found
             self._plan_replacement(now)

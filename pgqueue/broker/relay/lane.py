@@ -18,7 +18,7 @@ from .target_connection import TargetConnection
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..job_consumer import ClaimedMessage, JobSupply
+    from ..job_consumer import ClaimedMessage, JobExecutors, JobSupply
     from .cargo import Cargo
     from .outgoing import Outgoing
     from .routes import Route
@@ -75,6 +75,7 @@ class Lane:
     """
 
     job_supply: Callable[[], JobSupply] | None = None
+    executors: JobExecutors | None = None
 
     def __init__(
         self, target: Target, cargo: Cargo, settling: Settling, window: int, on_room: Callable[[], None]

@@ -31,14 +31,13 @@ comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, t
 create or replace function pgqueue._claimed_job(m pgqueue.message)
   returns table (id bigint, token bigint, message json, lane pgqueue.lane)
   language sql stable
-  set search_path = pg_catalog, pg_temp
-as $$
+begin atomic
   select m.id, m.token,
          case when l.lane = 'batch' then to_json(m.submitter::bigint)
               else pgqueue._job_document(m.id, m.token, m.queue, m.attempts, m.submitter, m.sql, m.params, m.settings, coalesce(m.timeout, m.queue_timeout), m.kept, m.label) end,
          l.lane
-  from (select pgqueue._lane((select k.runner from pgqueue.role_key k where k.role = m.submitter), m.kept, m.top_level, m.settings, m.params, m.sql)) l (lane)
-$$;
+  from (select pgqueue._lane((select k.runner from pgqueue.role_key k where k.role = m.submitter), m.kept, m.top_level, m.settings, m.params, m.sql)) l (lane);
+end;
 comment on function pgqueue._claimed_job(pgqueue.message) is
   'The answer to a worker that has claimed one job which runs by itself. message: for a job of the batch lane the number of its submitter, else its document';
 

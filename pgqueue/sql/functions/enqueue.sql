@@ -76,10 +76,12 @@ begin
   end if;
   if options.after <> '{}' then
     null;  -- Releasing it wakes a worker.
-  elsif due_at is null then
-    perform pgqueue._wake(options.queue);
-  else
+  elsif due_at is not null then
     perform pgqueue._wake_for(options.queue, due_at);
+  elsif submitter is not null then
+    perform pgqueue._announce(options.queue, handle.id, kept);
+  else
+    perform pgqueue._wake(options.queue);
   end if;
   return handle;
 end

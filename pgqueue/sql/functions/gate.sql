@@ -35,7 +35,7 @@ begin
     select put.id, put.cookie, put.nobody_sleeps into handle.id, handle.cookie, nobody_sleeps from put;
     if found then
       if not nobody_sleeps then
-        perform pgqueue._wake(args #>> '{options,queue}');
+        perform pgqueue._announce(args #>> '{options,queue}', handle.id, (args ->> 'kept')::pgqueue.result_kept);
       end if;
       return next to_jsonb(handle);
       return;

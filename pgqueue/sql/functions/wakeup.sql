@@ -71,6 +71,22 @@ end;
 comment on function pgqueue._nobody_sleeps(text) is 'The check of pgqueue._wake, within a statement. False: call pgqueue._wake';
 grant execute on function pgqueue._nobody_sleeps(text) to pgqueue_user;
 
+create or replace function pgqueue._announce(queue text, id bigint, kept pgqueue.result_kept)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not pgqueue._nobody_sleeps(queue) then
+    -- Somebody waits for the result, so an executor claims this job by its number (pgqueue._claim_announced). Of jobs that nobody waits
+    -- for, a claim that brings many costs less.
+    perform pg_notify(pgqueue._queue_channel(queue), case when kept = 'none' then '' else 'job ' || id end);
+  end if;
+end
+$$;
+comment on function pgqueue._announce(text, bigint, pgqueue.result_kept) is
+  'pgqueue._wake for one job in a transaction of its own, which is never prepared: an idle worker can begin it at once';
+
 create or replace function pgqueue._wake_for(queue text, due_at timestamptz)
   returns void
   language plpgsql volatile

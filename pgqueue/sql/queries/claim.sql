@@ -10,6 +10,9 @@ from pgqueue._ack_and_claim(%(worker_id)s, %(ids)s::bigint[], %(tokens)s::bigint
 -- name: claim_awaited
 select id, token, message, lane from pgqueue._claim_awaited(%(waiter_id)s, %(waiter_token)s, %(awaited_id)s)
 
+-- name: claim_announced
+select id, token, message, lane from pgqueue._claim_announced(%(worker_id)s, %(queues)s::text[], %(announced_id)s)
+
 -- name: ack
 select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[], %(failed)s::bigint[]);
 
