@@ -359,6 +359,7 @@ def test_the_waits_of_an_event_loop_look_up_each_job_by_its_number(crowd):
 def test_a_claim_by_the_number_reads_its_job_alone(crowd):
     """An index of ready messages looks cheap where few are ready."""
     job_id = fetch_value(crowd.owner, "select max(id) from pgqueue.message where queue = 'busy' and state = 'ready'")
+    crowd.explained.session.execute("update pgqueue.message set kept = 'once' where id = %s", [job_id])
     for _ in range(7):  # plpgsql thinks about a generic plan from the sixth time on
         crowd.explained.session.execute("savepoint claim")
         rows, plans = crowd.explained.run(CLAIM_ANNOUNCED, [crowd.worker.id, ["busy"], job_id])
