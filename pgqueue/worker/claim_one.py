@@ -39,11 +39,8 @@ def claim_announced(database: Database, announced: AnnouncedJob) -> ClaimedJob |
         claims = database.fetch_rows(_CLAIM_ANNOUNCED, **key)
     except psycopg.Error as error:
         logger.info("job %s was announced, and could not be claimed: %s", announced.id, error)
-        claims = []
-    work = _read(claims)
-    if work is None:
-        announced.on_miss()
-    return work
+        return None
+    return _read(claims)
 
 
 def claim_awaited(database: Database, awaited: Awaited) -> ClaimedJob | Chunk | None:

@@ -68,11 +68,11 @@ class Dispatch:
         has_place = len(self.running) - len(self.waits) < most
         return self._next_in_turn(free, size, most) if has_place and self.waits.may_begin_others else None
 
-    def may_claim(self, most: int) -> bool:
-        """Whether an executor that is free may claim a job by itself, whatever its role is."""
-        busy = len(self.running) - len(self.waits)
-        is_first = not (self.waiting or self.waits.has_wanted) and self.waits.may_begin_others
-        return is_first and busy < self._role_limit.executors(most)
+    def own_claims_left(self, most: int) -> int:
+        """Return how many more executors may claim a job by themselves, whatever its role is."""
+        if self.waiting or self.waits.has_wanted or not self.waits.may_begin_others:
+            return 0
+        return max(0, self._role_limit.executors(most) - (len(self.running) - len(self.waits)))
 
     def _next_in_turn(self, free: Collection[Executor], size: int, most: int) -> Work | None:
         if not self.waiting:
@@ -80,7 +80,7 @@ class Dispatch:
         limit, busy = self._role_limit.executors(most), self._busy()
         patience = _PASSES * size if self.batch_size.jobs >= _SHORT_JOBS else 0
         role = self.waiting.next_role(
-            lambda role: busy[role] < limit and not self._is_held(role),
+            lambda role: busy[role] + busy[0] < limit and not self._is_held(role),
             lambda role: self.homes.suits(role, free),
             patience,
         )
@@ -148,7 +148,10 @@ class Dispatch:
         )
 
     def _busy(self) -> Counter[int]:
-        """How many executors each role has, but for those whose jobs wait for others."""
+        """How many executors each role has, but for those whose jobs wait for others.
+
+        Those that claim a job are counted as 0: it may be of any role.
+        """
         return Counter(work.role for executor, work in self.running.items() if executor not in self.waits)
 
 

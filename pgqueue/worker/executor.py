@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 from celery.worker import state
 
+from ..broker.job_consumer import AnnouncedJob
 from .batch import Chunk
 from .batch_lane import BatchRunner
 from .cancellation import CancelGuard
@@ -33,7 +34,6 @@ from .watched_run import WatchedRun
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..broker.job_consumer import AnnouncedJob
     from .claimed_job import Run
     from .context import WorkerContext
     from .job_waits import Waiter
@@ -110,8 +110,13 @@ class Executor(threading.Thread):
         self.submitter_session.close()
 
     def _claim(self, named: Awaited | AnnouncedJob) -> ClaimedJob | Chunk | None:
-        database = self._context.database
-        work = claim_awaited(database, named) if isinstance(named, Awaited) else claim_announced(database, named)
+        database, work = self._context.database, None
+        try:
+            work = claim_awaited(database, named) if isinstance(named, Awaited) else claim_announced(database, named)
+        except Exception:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("%s: job %s could not be claimed", self._label, named.id)
+        if work is None and isinstance(named, AnnouncedJob):
+            named.on_miss()
         return work if work is not None and self._source.assign(self, work) else None
 
     def _run_chunk(self, chunk: Chunk) -> None:

@@ -92,9 +92,19 @@ class ExecutorPool:
             self._waiting_jobs.note_waiting()
 
     def let_claim(self, announced: AnnouncedJob) -> int | None:
-        """Let an executor claim and run a job, if nothing else comes before; return how many are free then, or None."""
+        """Let an executor claim and run a job; return how many more could, or None: none does now."""
         self._role_limit.refresh()
         return self.work.let_claim(announced)
+
+    @property
+    def own_claims_left(self) -> int:
+        """How many more executors could claim a job now."""
+        return self.work.own_claims_left
+
+    @property
+    def own_claims(self) -> int:
+        """How many announced jobs executors claim or run."""
+        return self.work.own_claims
 
     def running_tags(self) -> list[str]:
         """Return the delivery tags of the jobs that run."""

@@ -64,12 +64,15 @@ class WorkQueue:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._is_closed = self._looks_again = self._holds = False
+        #: Those that run what they have claimed by themselves because it was announced.
+        self._own_claims: set[Executor] = set()
 
     # From the executors
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what an executor is to do next; None: no more will come."""
         with self._lock:
+            self._own_claims.discard(executor)
             if self._dispatch.running.pop(executor, None) is not None:
                 self._dispatch.waits.end(executor)
                 self._changed.notify_all()
@@ -95,6 +98,8 @@ class WorkQueue:
             home = self._dispatch.homes.among(work.role, [*self._threads.idle, executor]) or executor
             if home is not executor:
                 self._threads.take_idle(home, None)[1].put(work)
+                if executor in self._own_claims:
+                    self._own_claims.add(home)
             self._assign(home, work)
         return home is executor
 
@@ -161,16 +166,17 @@ class WorkQueue:
         """Let an executor claim a job that was announced, and run it.
 
         Returns:
-            How many executors are still free; None: none is to do that now.
+            How many more could do that now; None: none does.
         """
         with self._lock:
-            threads = self._threads
-            if self._is_closed or not threads.idle or not self._dispatch.may_claim(threads.most):
+            left = self._own_claims_left()
+            if not left:
                 return None
-            executor, inbox = threads.take_idle(None, None)
+            executor, inbox = self._threads.take_idle(None, None)
             inbox.put(announced)
             self._assign(executor, announced)
-            return len(threads.idle)
+            self._own_claims.add(executor)
+            return left - 1
 
     def hand_out(self) -> None:
         """Let executors that are free take what may run now, and start some for the rest."""
@@ -277,6 +283,17 @@ class WorkQueue:
         with self._lock:
             return [work for work in self._dispatch.running.values() if isinstance(work, ClaimedJob)]
 
+    @property
+    def own_claims_left(self) -> int:
+        """How many more executors could claim an announced job now."""
+        with self._lock:
+            return self._own_claims_left()
+
+    @property
+    def own_claims(self) -> int:
+        """How many announced jobs executors claim or run."""
+        return len(self._own_claims)
+
     def running_tags(self) -> list[str]:
         """Return the delivery tags of the jobs that run, or that executors are about to claim."""
         with self._lock:
@@ -310,6 +327,11 @@ class WorkQueue:
             }
 
     # With the lock held
+
+    def _own_claims_left(self) -> int:
+        if self._is_closed:
+            return 0
+        return min(len(self._threads.idle), self._dispatch.own_claims_left(self._threads.most))
 
     def _next(self, free: Collection[Executor]) -> Work | None:
         return self._dispatch.next(free, self._threads.size, self._threads.most)

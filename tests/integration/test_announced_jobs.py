@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -134,3 +136,45 @@ def test_jobs_that_executors_have_claimed_count_for_the_worker(
     launch_apart(alice, 10)
 
     eventually(lambda: db.fetch_value(processed) == before + 10, what="the jobs counted")
+
+
+def test_a_launch_does_not_overtake_jobs_of_a_higher_priority_that_the_worker_has_not_looked_at(
+    db: Database, alice: Connection, start_worker: Callable[..., Worker]
+) -> None:
+    db.execute("create table public.ran (n serial, priority int); grant all on public.ran, public.ran_n_seq to alice")
+    worker = start_worker(db, arguments=("--concurrency=1", "--executors=1"))
+    launch_apart(alice, 3)
+    wait_until_asleep(db)
+    effect = "insert into public.ran (priority) values (%s)"
+
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            alice.execute(f"select pgqueue.submit('{effect % 9}', priority => 9)")
+        alice.execute(f"select pgqueue.launch('{effect % 0}', priority => 0)")
+        alice.execute(f"select pgqueue.launch('{effect % 5}', priority => 5)")
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    eventually(lambda: db.fetch_value("select count(*) from public.ran") == 5)
+
+    assert db.fetch_value("select array_agg(priority order by n) from public.ran") == [9, 9, 9, 5, 0]
+
+
+def test_after_a_role_has_had_its_share_executors_claim_by_number_again(
+    db: Database, alice: Connection, start_worker: Callable[..., Worker]
+) -> None:
+    db.create_role("bob")
+    db.execute(f"alter database {db.name} set track_functions = 'all'")
+    db.execute(f"alter database {db.name} set pgqueue.max_executors_per_role = 1")
+    start_worker(db, arguments=("--concurrency=1", "--executors=3"))
+    launch_apart(alice, 3)
+    alice.execute("select pgqueue.launch('select pg_sleep(0.5)') from generate_series(1, 2)")
+    eventually(lambda: db.fetch_value(_NONE_LEFT) == 0, what="the jobs run")
+
+    launch_apart(alice, 20)
+    wait_until_asleep(db)
+    time.sleep(1.2)  # Sessions have told of their calls.
+    before = calls(db, "_claim_announced")
+    launch_apart(alice, 20)
+
+    eventually(lambda: calls(db, "_claim_announced") >= before + 15, what="claims by number", timeout=30)

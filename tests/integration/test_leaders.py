@@ -83,6 +83,29 @@ def test_jobs_that_take_long_come_to_all_workers_in_turn(db: Database, start_wor
     assert db.fetch_value("select count(distinct worker_id) from pgqueue.activity") == 3
 
 
+def test_a_launch_comes_to_an_idle_worker_though_another_has_a_free_executor_for_other_roles(
+    db: Database, start_worker: StartWorker
+) -> None:
+    """Of two executors one role gets one."""
+    db.create_role("bob")
+    start_fleet(db, start_worker, 2, "job", arguments=("--concurrency=1", "--executors=2"))
+    db.create_role("alice")
+    alice = db.connect("alice")
+    alice.execute("set statement_timeout = '30 s'")
+
+    for number in (1, 2):
+        leading = db.fetch_value(_LEADER, ["job", "default"])
+        alice.execute("select pgqueue.launch('select pg_sleep(60)')")
+        eventually(lambda number=number: db.fetch_value("select count(*) from pgqueue.activity") == number)
+        if number == 1:
+            eventually(
+                lambda before=leading: db.fetch_value(_LEADER, ["job", "default"]) not in (before, None),
+                what="another worker that leads",
+            )
+
+    assert db.fetch_value("select count(distinct worker_id) from pgqueue.activity") == 2
+
+
 def test_a_burst_of_jobs_comes_to_all_workers(db: Database, start_worker: StartWorker) -> None:
     start_fleet(db, start_worker, 3, "job", arguments=("--concurrency=1", "--executors=1"))
     db.create_role("alice")

@@ -20,6 +20,7 @@ class Channel:
 
     kind = "job"
     queues = frozenset({"q", "p"})
+    executors = None
 
     def __init__(self, supply: JobSupply) -> None:
         self.supply = supply

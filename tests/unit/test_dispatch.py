@@ -551,7 +551,7 @@ def announced_job(number: int) -> AnnouncedJob:
 def test_a_free_executor_claims_an_announced_job(dispatch: Dispatch) -> None:
     work, inboxes = work_queue(dispatch, 3)
 
-    assert work.let_claim(announced_job(5)) == 2
+    assert work.let_claim(announced_job(5)) == 1
 
     assert inboxes[0].get_nowait().id == 5
     assert bool(work)
@@ -562,7 +562,7 @@ def test_executors_claim_announced_jobs_only_as_far_as_one_role_may_have_all_of_
     """Whose job it is, is known after the claim."""
     work, inboxes = work_queue(dispatch, 3)
 
-    assert [work.let_claim(announced_job(n)) for n in range(1, 4)] == [2, 1, None]
+    assert [work.let_claim(announced_job(n)) for n in range(1, 4)] == [1, 0, None]
 
     assert inboxes[2].empty()
 
@@ -620,3 +620,32 @@ def test_what_an_executor_has_claimed_it_runs_if_it_knows_the_role_itself_or_no_
         work.let_claim(announced_job(5))
 
         assert work.assign(threads[2], top_level_job(5, BOB)) is True
+
+
+def test_a_role_gets_no_executor_beyond_its_limit_for_a_job_that_may_be_of_another(dispatch: Dispatch) -> None:
+    work, inboxes = work_queue(dispatch, 3)
+    for number in (1, 2):
+        work.let_claim(announced_job(number))
+    claiming = list(dispatch.running)
+
+    work.add([top_level_job(3, ADA)])
+    for number, executor_ in enumerate(claiming, 1):
+        work.assign(executor_, top_level_job(number, ADA))
+
+    assert [each.role for each in dispatch.running.values()] == [ADA, ADA]
+    assert inboxes[2].empty()
+
+
+def test_announced_jobs_take_places_until_they_have_ended_also_where_they_were_handed_over(dispatch: Dispatch) -> None:
+    work, _inboxes = work_queue(dispatch, 3)
+    knows_bob, claims = work._threads.threads[1:]
+    dispatch.homes.add(BOB, knows_bob)
+    work.let_claim(announced_job(5))
+    assert work.own_claims == 1
+
+    work.assign(claims, top_level_job(5, BOB))
+    work.close()
+    assert work.take(claims) is None
+    assert work.own_claims == 1
+    assert work.take(knows_bob) is None
+    assert work.own_claims == 0

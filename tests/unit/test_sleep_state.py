@@ -373,22 +373,22 @@ def test_a_queue_that_nobody_covers_any_more_concerns_those_that_hold_its_lock()
 def test_an_announced_job_is_left_to_executors_while_nothing_else_is_known_to_be_ready() -> None:
     state = asleep_for(TASKS_A, JOBS_A, leading=True)
 
-    assert state.may_leave_to_executors(["a"])
+    assert state.may_leave_to_executor(["a"], 20.0)
     assert state.due_at({TASKS_A, JOBS_A}) == math.inf
 
 
 def test_an_announced_job_is_not_left_to_executors_by_who_consumes_no_jobs_there_or_is_awake() -> None:
-    assert not asleep_for(TASKS_A, leading=True).may_leave_to_executors(["a"])
-    assert not asleep_for(JOBS_A, leading=True).may_leave_to_executors(["b"])
+    assert not asleep_for(TASKS_A, leading=True).may_leave_to_executor(["a"], 20.0)
+    assert not asleep_for(JOBS_A, leading=True).may_leave_to_executor(["b"], 20.0)
     awake = asleep_for(JOBS_A, leading=True)
     awake.give_back_locks({"a"})
-    assert not awake.may_leave_to_executors(["a"])
+    assert not awake.may_leave_to_executor(["a"], 20.0)
 
 
 def test_an_announced_job_is_not_left_to_executors_by_who_does_not_lead() -> None:
     """All workers of a queue with limits hear of the job, and so does the leader for tasks."""
-    assert not asleep_for(JOBS_A).may_leave_to_executors(["a"])
-    assert not following(JOBS_A).may_leave_to_executors(["a"])
+    assert not asleep_for(JOBS_A).may_leave_to_executor(["a"], 20.0)
+    assert not following(JOBS_A).may_leave_to_executor(["a"], 20.0)
 
 
 def test_an_announced_job_is_not_left_to_executors_while_jobs_of_a_role_are_left_out() -> None:
@@ -397,7 +397,7 @@ def test_an_announced_job_is_not_left_to_executors_while_jobs_of_a_role_are_left
     state.notify(["a"], 11.0)
     state.end_poll(Outcome({JOBS_A}, set(), set(), {"job": frozenset({16})}), 11.0)
 
-    assert not state.may_leave_to_executors(["a"])
+    assert not state.may_leave_to_executor(["a"], 20.0)
 
 
 def test_a_leader_whose_last_executor_has_an_announced_job_is_replaced_if_that_takes_long() -> None:
@@ -427,3 +427,40 @@ def test_a_follower_for_jobs_that_hears_of_a_job_leaves_it_to_the_leader() -> No
     state.promote({JOBS_A}, 12.0)
     assert not state.leaves_jobs_to_leader(["a"])
     assert not asleep_for(TASKS_A, JOBS_A, leading=True).leaves_jobs_to_leader(["a"])
+
+
+def test_an_announced_job_is_not_left_to_an_executor_while_another_message_may_be_ready() -> None:
+    notified = asleep_for(JOBS_A, leading=True)
+    notified.notify(["a"], 19.0)
+    assert not notified.may_leave_to_executor(["a"], 20.0)
+
+    delayed = asleep_for(JOBS_A, leading=True)
+    delayed.hear_next_due(10.0, 5.0)
+    assert delayed.may_leave_to_executor(["a"], 14.0)
+    assert not delayed.may_leave_to_executor(["a"], 20.0)
+
+
+def test_who_listens_because_it_could_not_lead_tries_again_when_it_has_found_one_launch() -> None:
+    state = asleep_for(JOBS_A)
+    launch = Outcome({JOBS_A}, set(), {"a"}, is_one_launch=True)
+
+    state.notify(["a"], 20.0)
+    state.end_poll(launch, 20.0)
+    assert owed(state, JOBS_A).queues == {"a"}
+    assert state.due_at({JOBS_A}) == math.inf
+
+    state.give_back_locks({"a"})
+    assert state.due_at({JOBS_A}) <= 20.0
+    assert state.end_poll(found(JOBS_A), 20.001) == {JOBS_A}
+
+
+def test_who_still_cannot_lead_tries_once_a_second() -> None:
+    state = asleep_for(JOBS_A)
+    launch = Outcome({JOBS_A}, set(), {"a"}, is_one_launch=True)
+    state.end_poll(launch, 20.0)
+    state.owe_nothing()
+
+    state.end_poll(launch, 20.9)
+    assert owed(state, JOBS_A).queues == set()
+    state.end_poll(launch, 21.0)
+    assert owed(state, JOBS_A).queues == {"a"}

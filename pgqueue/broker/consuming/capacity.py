@@ -56,7 +56,15 @@ class JobExecutors(Protocol):
     """The executors behind a channel of jobs. Its methods may be called from any thread."""
 
     def let_claim(self, announced: AnnouncedJob) -> int | None:
-        """Let an executor claim and run a job; return how many are still free, or None: none is to do that now."""
+        """Let an executor claim and run a job; return how many more could, or None: none does now."""
+
+    @property
+    def own_claims_left(self) -> int:
+        """How many more could claim a job now."""
+
+    @property
+    def own_claims(self) -> int:
+        """How many announced jobs they claim or run: each takes a place, of which the channel does not know."""
 
     def running_tags(self) -> Collection[str]:
         """Return the delivery tags of the jobs that run, also of those that executors claim or have claimed."""
@@ -143,7 +151,7 @@ class Capacity(Generic[ChannelT]):
         requests: dict[str, FetchRequest] = {}
         for channel in self._channels:
             if channel.qos.prefetch_count:
-                held = self._held(channel)
+                held = self._held(channel) + (0 if channel.executors is None else channel.executors.own_claims)
                 room = min(max(channel.room(at_most + held) + self._ahead(channel) - held, 0), at_most)
             else:
                 room = channel.room(at_most)
@@ -209,7 +217,7 @@ class Capacity(Generic[ChannelT]):
 
     def held_tags(self) -> set[str]:
         """Return the delivery tags of the messages that are here, delivered or not."""
-        running = [c.executors.running_tags() for c in self._channels if c.executors is not None]
+        running = [c.executors.running_tags() for c in list(self._channels) if c.executors is not None]
         return self.delivered_tags().union((claimed.delivery_tag for claimed in self.buffer), *running)
 
     def are_executors_idle(self) -> bool:

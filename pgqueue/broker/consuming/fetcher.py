@@ -55,7 +55,8 @@ class Fetcher(Generic[ChannelT]):
         self._signals = Signals()
         self._pace = ClaimPace(self._capacity)
         self._fallback_at = 0.0
-        #: When there is something to do if no signal comes: as of the last poll that found nothing to do.
+        #: When there is something to do if no signal comes, as of the last call of `poll` that had nothing to do; -inf
+        #: since a query was sent or answered.
         self._due = -math.inf
         worker_session.join(self)
 
@@ -254,21 +255,37 @@ class Fetcher(Generic[ChannelT]):
     def _hear(self) -> tuple[bool, bool]:
         """Handle the signals; return whether there were any, and whether announced jobs were left to others."""
         received = self._signals.take()
-        left = [one for one in received.announced if self._leave_to_others(*one)]
-        if len(left) < len(received.announced):
-            received.notified.extend(queues for queues, _job_id in received.announced)
+        # If not all of them can begin now, or other messages may be ready, a claim takes those of the highest priority.
+        has_others = bool(received.notified or len(self._capacity.buffer))
+        count = math.inf if has_others else len(received.announced)
+        is_left = False
+        for queues, job_id in received.announced:
+            if self._leave_to_others(queues, job_id, count):
+                is_left = True
+            else:
+                received.notified.append(queues)
+            count -= 1
         received.announced.clear()
         self._sleep.hear(received, time.monotonic())
         if received.is_told:
             self._on_control()
-        return any(received), bool(left)
+        return any(received), is_left
 
-    def _leave_to_others(self, queues: Collection[str], job_id: int) -> bool:
+    def _leave_to_others(self, queues: Collection[str], job_id: int, count: float) -> bool:
+        """Leave an announced job to the leader, or, if so many can claim now, to an executor; return whether it is."""
+        if self._sleep.leaves_jobs_to_leader(queues):
+            return True
         executors = self._capacity.executors_for(queues)
-        if executors is None:
+        if executors is None or executors.own_claims_left < count:
             return False
-        announced = AnnouncedJob(job_id, queues, self.worker_session.worker_id, lambda: self.notify(queues))
-        return self._sleep.leave_to_others(queues, lambda: executors.let_claim(announced))
+        named = frozenset(queues)
+        announced = AnnouncedJob(job_id, named, self.worker_session.worker_id, lambda: self._miss(named))
+        return self._sleep.leave_to_executor(named, lambda: executors.let_claim(announced))
+
+    def _miss(self, queues: Collection[str]) -> None:
+        """Record that an announced job was not claimed: poll, also if another worker leads by now."""
+        self.notify(queues)
+        self.promote([("job", queue) for queue in queues])
 
     def _rest_until(self) -> float:
         """Return until when nothing is due, because the executors have enough; -math.inf: that cannot be said."""
@@ -286,6 +303,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _begin(self, now: float, poll: Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
+        self._due = -math.inf
         self._poll = poll._replace(is_heartbeat=self._sleep.due_at(poll.wanted) > now)
         self._pace.begin(now)
         self._acks.flush_early()
@@ -320,7 +338,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _take(self, claimed: list[ClaimedMessage]) -> None:
         """Take the result of the poll in flight."""
-        poll, self._poll = self._poll, NO_POLL
+        poll, self._poll, self._due = self._poll, NO_POLL, -math.inf
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
         self._pace.take(claimed, now)

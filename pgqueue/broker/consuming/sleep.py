@@ -64,14 +64,17 @@ class Sleep:
         if received.uncovered and (uncovered := self._state.heard(received.uncovered)):
             self._take(uncovered)
 
-    def leave_to_others(self, queues: Collection[str], let_claim: Callable[[], int | None]) -> bool:
-        """Leave a job that was announced to an executor or to the leader; return False: this fetcher is to poll."""
-        if self._state.leaves_jobs_to_leader(queues):
-            return True
-        if not self._state.may_leave_to_executors(queues) or (free := let_claim()) is None:
+    def leaves_jobs_to_leader(self, queues: Collection[str]) -> bool:
+        """Whether another worker is the leader for the jobs of these queues: this one listens for tasks."""
+        return self._state.leaves_jobs_to_leader(queues)
+
+    def leave_to_executor(self, queues: Collection[str], let_claim: Callable[[], int | None]) -> bool:
+        """Leave a job that was announced to an executor; return False: this fetcher is to poll."""
+        now = time.monotonic()
+        if not self._state.may_leave_to_executor(queues, now) or (more := let_claim()) is None:
             return False
-        if not free:
-            self._state.leave_to_last_executor(queues, time.monotonic())
+        if not more:
+            self._state.leave_to_last_executor(queues, now)
         return True
 
     def hear_next_due(self, seconds: float | None) -> None:

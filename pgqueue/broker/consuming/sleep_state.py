@@ -79,6 +79,8 @@ class SleepState:
         self.replace_at = math.inf
         self._replaceable: set[Consumer] = set()
         self._alone_until = -math.inf
+        #: When a worker that listens, and has found one launch, tries to become the leader.
+        self._lead_again_at = -math.inf
         #: Followers that were promoted and have not slept since.
         self._promoted: set[Consumer] = set()
         #: When a heartbeat alone found messages for a follower, and until when that does not rely on the leader.
@@ -96,10 +98,11 @@ class SleepState:
             self._schedule.notify()
             self._notified_of.update(queues)
 
-    def may_leave_to_executors(self, queues: Collection[str]) -> bool:
+    def may_leave_to_executor(self, queues: Collection[str], now: float) -> bool:
         """Whether a job that was announced is the only ready one of these queues, as far as their leader knows."""
         consumers = self._job_consumers(queues)
-        return bool(consumers) and consumers <= self._asleep & self.leading and not self._left_out.get("job")
+        is_asleep = bool(consumers) and consumers <= self._asleep & self.leading
+        return is_asleep and not self._left_out.get("job") and self._schedule.due_at(is_awake=False) > now
 
     def leaves_jobs_to_leader(self, queues: Collection[str]) -> bool:
         """Whether another worker is the leader for the jobs of these queues: this one listens for tasks."""
@@ -110,7 +113,7 @@ class SleepState:
         return {consumer for consumer in self._wanted if consumer[0] == "job" and consumer[1] in queues}
 
     def leave_to_last_executor(self, queues: Collection[str], now: float) -> None:
-        """Record that the last free executor claims what was announced: a leader is replaced if that takes long."""
+        """Record that an executor claims what was announced, and no other may: a leader is replaced if that is long."""
         # Also the one for tasks: it would be notified of the next job, too, and claim it.
         self._leave_next_to_others({consumer for consumer in self.leading if consumer[1] in queues}, now)
 
@@ -203,7 +206,14 @@ class SleepState:
         awake = outcome.wanted - self._asleep
         if outcome.queues:
             self._hot = outcome.queues
-            after = self._schedule.found_some(now, bool(outcome.full), bool(awake), outcome.is_one_launch)
+            listening = (self._job_consumers(outcome.queues) & self._asleep) - self.leading
+            is_one_launch = outcome.is_one_launch and not listening
+            after = self._schedule.found_some(now, bool(outcome.full), bool(awake), is_one_launch)
+            if outcome.is_one_launch and listening and now >= self._lead_again_at:
+                # It may have listened because a role had its share: asleep anew, it may lead.
+                self._lead_again_at = now + _ALONE_SECONDS
+                self._schedule.call(now)
+                after = AfterPoll.WAKE
             self._share(outcome, now)
         else:
             is_hot = any(queue in self._hot for _kind, queue in awake)
