@@ -264,8 +264,16 @@ def test_a_job_outlives_the_connection_of_its_worker(db, alice, owner, start_wor
     assert owner.execute("select n from effect").fetchall() == [(1,)]
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
     # One session of alice, for several statements, and one of the executors' login, for the single one.
-    executors = "select count(*) from pg_stat_activity where application_name like 'pgqueue executor%'"
-    eventually(lambda: fetch_value(owner, executors) <= 2)
+    sessions = (
+        "select usename, application_name, query from pg_stat_activity where application_name ~ '^pgqueue executor'"
+    )
+
+    def are_few():
+        found = owner.execute(sessions).fetchall()
+        assert len(found) <= 2, found
+        return True
+
+    eventually(are_few)
 
 
 def test_a_job_can_be_canceled_when_its_worker_has_registered_anew(db, alice, owner, start_worker):
