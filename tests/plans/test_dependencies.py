@@ -35,14 +35,20 @@ def claim(crowd, count):
 
 def pages_of_an_end(crowd, one, note=NOTE):
     """Pages of all that the end of a job does, in a session that has planned it."""
-    for _ in range(3):
+    runs = []
+    for _ in range(4):
         crowd.explained.session.execute("begin")
         _, plans = crowd.explained.run(FINISH, [one.id, one.token, note])
         crowd.explained.session.execute("rollback")
+        outermost = [
+            plan for plan in plans if not plan.statement.startswith(("select pgqueue_run", "select pgqueue._"))
+        ]
+        runs.append((sum(plan.buffers for plan in outermost), plans))
+    # The first one plans. After an autovacuum, one reads the catalog again.
+    pages, plans = min(runs[1:], key=lambda run: run[0])
     assert [(plan.statement, TABLES & plan.scanned) for plan in plans if TABLES & plan.scanned] == []
     crowd.explained.session.execute(FINISH, [one.id, one.token, note])
-    outermost = [plan for plan in plans if not plan.statement.startswith(("select pgqueue_run", "select pgqueue._"))]
-    return sum(plan.buffers for plan in outermost), plans
+    return pages, plans
 
 
 def fill(crowd):
