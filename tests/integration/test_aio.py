@@ -35,7 +35,8 @@ def dsn(db: Database) -> str:
 def sessions(db: Database, name: str = "pgqueue%") -> int:
     return int(
         db.fetch_value(
-            "select count(*) from pg_stat_activity where application_name like %s and usename = 'alice'", [name]
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name like %s and usename = 'alice'",
+            [name],
         )
     )
 
@@ -148,7 +149,7 @@ class TestWaits:
                 await have_looked(db)
                 db.execute("alter role alice nologin")
                 db.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue waits'"
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue waits'"
                 )
                 with pytest.raises(pgqueue.PgQueueError):
                     await waiting

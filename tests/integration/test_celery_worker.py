@@ -272,7 +272,7 @@ def test_a_worker_that_loses_its_presence_goes_on(db: Database, app: Celery, sta
     eventually(lambda: labels(db) == ["before"])
 
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue worker%'"
     )
     app.send_task("leave_trace", ["after"])
 
@@ -289,7 +289,7 @@ def test_losing_a_shared_session_runs_no_task_twice(
         app.send_task("sleep_then_leave_trace", [str(number), 3])
     eventually(lambda: labels(db) == ["0 began"])
     workers = db.execute("select id, pid from pgqueue.worker")
-    sessions = "select pid from pg_stat_activity where application_name like 'pgqueue broker w1@%'"
+    sessions = "select pid from pg_stat_activity where datname = current_database() and application_name like 'pgqueue broker w1@%'"
 
     with db.connect() as blocker, blocker.transaction():
         if while_it_claims:

@@ -604,7 +604,9 @@ class TestSession:
         assert "pgqueue.enroll" in (refused.value.hint or "")
 
     def test_a_lost_session_is_opened_again_by_the_next_call(self, client: pgqueue.Client, db: Database) -> None:
-        db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue client'")
+        db.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue client'"
+        )
         with pytest.raises(ConnectionFailed):
             client.list_jobs()
 
@@ -697,7 +699,5 @@ def test_threads_that_are_the_first_to_use_a_client_open_one_session(
             return count_jobs(client)
 
         assert [look.result() for look in [in_background(look) for _ in range(5)]] == [0] * 5
-        sessions = (
-            "select count(*) from pg_stat_activity where application_name = 'pgqueue client' and usename = 'alice'"
-        )
+        sessions = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue client' and usename = 'alice'"
         assert db.fetch_value(sessions) == 1

@@ -25,7 +25,9 @@ def sessions(db: Database) -> Iterator[Sessions]:
 
 
 def backends(db: Database) -> list[int]:
-    found = db.execute("select pid from pg_stat_activity where application_name = 'shared' order by backend_start")
+    found = db.execute(
+        "select pid from pg_stat_activity where datname = current_database() and application_name = 'shared' order by backend_start"
+    )
     return [pid for (pid,) in found]
 
 

@@ -27,7 +27,7 @@ LEADERS = """
   select count(*) from pgqueue._advisory_locks(pgqueue._lock_class('leader')) l
   where l.objid = pgqueue._leader_key('task', 'q')"""
 CLAIMED = "select count(*) from pgqueue.message where state = 'claimed'"
-CLAIMING = "select pid from pg_stat_activity where application_name like 'pgqueue broker%' and wait_event_type = 'Lock'"
+CLAIMING = "select pid from pg_stat_activity where datname = current_database() and application_name like 'pgqueue broker%' and wait_event_type = 'Lock'"
 
 
 class LoopedInbox:
@@ -234,7 +234,7 @@ def test_a_session_that_ends_while_nothing_is_asked_is_replaced(
     inbox.go_round_until(lambda: not inbox.connection.transport._fetcher._query.is_running)
 
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue broker%'"
     )
     publish(db, 2)
 
@@ -335,7 +335,7 @@ def test_a_loss_in_the_middle_of_connecting_is_a_connection_error_of_whoever_run
     inbox = open_inbox(1)
     connection = inbox.connection
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue worker%'"
     )
 
     # A publish notices the loss, and goes on without the session.

@@ -230,7 +230,10 @@ def test_a_host_keeps_its_workers_while_the_database_is_away(db, owner, alice, s
     admin = db.connect("postgres")
     admin.execute(f'alter role "{db.worker_role()}" nologin')
     try:
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [db.worker_role()])
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = %s",
+            [db.worker_role()],
+        )
         eventually(lambda: "the database gives no answer" in host.log, PATIENCE)
         owner.execute(SET, [2])
         assert worker.is_running()

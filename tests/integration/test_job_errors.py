@@ -121,7 +121,7 @@ def test_a_claim_that_was_lost_before_the_run_is_forgotten(alice, owner, executo
 def test_an_executor_survives_the_end_of_its_idle_session(alice, owner, executors):
     launch(alice, "select 1").end()
     owner.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgqueue executor%'"
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue executor%'"
     )
 
     for _ in range(4):

@@ -44,7 +44,12 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
             JobSession.log_in(db.dsn, "postgres", "stranger", "refused")
 
     eventually(
-        lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
+        lambda: (
+            not fetch_value(
+                owner,
+                "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'refused'",
+            )
+        )
     )
 
 
@@ -88,7 +93,7 @@ def test_sessions_that_do_not_last_are_not_opened_for_ever(alice, owner, monkeyp
     assert len(pids) == 2
 
 
-IDLE = "select exists(select from pg_stat_activity where application_name ~ '^pgqueue executor [12]: idle$')"
+IDLE = "select exists(select from pg_stat_activity where datname = current_database() and application_name ~ '^pgqueue executor [12]: idle$')"
 
 
 def test_an_idle_executor_says_so(alice, owner):

@@ -179,7 +179,9 @@ def test_a_worker_that_has_lost_its_connection_registers_as_many_executors_as_it
     worker.tell("pool_grow", n=2)
     was = fetch_value(owner, "select max(id) from pgqueue.worker")
 
-    owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue worker '")
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name ~ '^pgqueue worker '"
+    )
 
     eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was)
     eventually(lambda: fetch_value(owner, "select max(executors) from pgqueue.worker where id > %s", [was]) == 3)

@@ -51,7 +51,9 @@ def notifications(db: Database) -> Iterator[list[psycopg.Notify]]:
     """Collect what the sessions that wait for results now are notified of, until the block ends."""
     heard: list[psycopg.Notify] = []
     session = db.connect()
-    for (pid,) in db.execute("select pid from pg_stat_activity where application_name = 'pgqueue results'"):
+    for (pid,) in db.execute(
+        "select pid from pg_stat_activity where datname = current_database() and application_name = 'pgqueue results'"
+    ):
         session.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(f"pgqueue.r.{pid}")))
     yield heard
     heard.extend(session.notifies(timeout=0.1))
@@ -317,7 +319,12 @@ def test_threads_wait_side_by_side_over_one_session(app: Celery, db: Database, i
 
     assert [future.result(5) for future in waiting] == list(range(5))
     assert both.result(5) == 0
-    assert db.fetch_value("select count(*) from pg_stat_activity where application_name = 'pgqueue results'") == 1
+    assert (
+        db.fetch_value(
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue results'"
+        )
+        == 1
+    )
 
 
 def test_applications_that_wait_in_turn_share_one_session(make: Callable[..., Celery], db: Database) -> None:
@@ -328,7 +335,12 @@ def test_applications_that_wait_in_turn_share_one_session(make: Callable[..., Ce
         with pytest.raises(TimeoutError):
             AsyncResult("never", app=app).get(timeout=0.1)
 
-    assert db.fetch_value("select count(*) from pg_stat_activity where application_name = 'pgqueue results'") == 1
+    assert (
+        db.fetch_value(
+            "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue results'"
+        )
+        == 1
+    )
     assert db.execute("select task_id from pgqueue.result_waiter") == []
 
 
@@ -338,7 +350,9 @@ def test_a_result_reaches_those_who_waited_when_their_session_was_cut(
     waiting = in_background(AsyncResult("t", app=app).get, timeout=20)
     eventually(lambda: app.backend.result_consumer._listener.has_told({"t"}))
 
-    db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue results'")
+    db.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pgqueue results'"
+    )
     store(app, "t", "SUCCESS", 42)
 
     assert waiting.result(5) == 42

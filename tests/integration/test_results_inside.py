@@ -447,7 +447,7 @@ def test_the_text_of_a_record_is_read_as_it_was_written(owner, values):
 def test_no_session_of_the_submitter_is_opened(alice, owner):
     launch(alice, "select 1").end()
 
-    opened = "select count(*) from pg_stat_activity where usename = 'alice' and application_name ~ 'executor'"
+    opened = "select count(*) from pg_stat_activity where datname = current_database() and usename = 'alice' and application_name ~ 'executor'"
     assert fetch_value(owner, opened) == 0
 
 

@@ -460,7 +460,7 @@ def test_a_lost_presence_is_a_connection_error_and_the_message_comes_back(db: Da
     lost.wait_for(1)
 
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue worker%'"
     )
     with pytest.raises(connection.connection_errors):
         connection.drain_events(timeout=20)
@@ -475,7 +475,7 @@ def test_a_channel_of_a_lost_connection_consumes_nothing_more(db: Database, conn
     connection = connect()
     old = Inbox(connection, Queue("q"))
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue worker%'"
     )
     with pytest.raises(connection.connection_errors):
         connection.drain_events(timeout=20)
@@ -507,7 +507,7 @@ def test_publishing_survives_the_loss_of_its_sessions(db: Database, connect: Con
     publish(connection, "before")
 
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue broker%'"
     )
     publish(connection, "after")
 
@@ -791,7 +791,7 @@ def test_the_transport_says_what_it_can_and_knows_without_asking_whether_it_is_u
     assert transport.implements.exchange_type == {"direct", "topic", "fanout"}
     Inbox(connection, Queue("q"))
     db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name like 'pgqueue broker%'"
     )
     assert transport.verify_connection(connection.connection)  # nobody has noticed
     connection.close()

@@ -255,7 +255,7 @@ def test_a_job_outlives_the_connection_of_its_worker(db, alice, owner, start_wor
     job = launch(alice, "insert into effect values (1); select pg_sleep(3)").wait_until("running")
 
     owner.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue (worker|broker)'"
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name ~ '^pgqueue (worker|broker)'"
     )
     eventually(lambda: "Connection to broker lost" in worker.read_log())
 
@@ -264,9 +264,7 @@ def test_a_job_outlives_the_connection_of_its_worker(db, alice, owner, start_wor
     assert owner.execute("select n from effect").fetchall() == [(1,)]
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
     # One session of alice, for several statements, and one of the executors' login, for the single one.
-    sessions = (
-        "select usename, application_name, query from pg_stat_activity where application_name ~ '^pgqueue executor'"
-    )
+    sessions = "select usename, application_name, query from pg_stat_activity where datname = current_database() and application_name ~ '^pgqueue executor'"
 
     def are_few():
         found = owner.execute(sessions).fetchall()
@@ -281,7 +279,9 @@ def test_a_job_can_be_canceled_when_its_worker_has_registered_anew(db, alice, ow
     job = launch(alice, "select pg_sleep(100)").wait_until("running")
     was = fetch_value(owner, "select worker_id from pgqueue.message")
 
-    owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue worker'")
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name ~ '^pgqueue worker'"
+    )
     eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was)
     assert job.state == "running", worker.read_log()
     job.cancel()

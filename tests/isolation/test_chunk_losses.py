@@ -13,7 +13,7 @@ from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
 
-RUNS = "select pid from pg_stat_activity where application_name like '%batches' and wait_event_type = 'Lock'"
+RUNS = "select pid from pg_stat_activity where datname = current_database() and application_name like '%batches' and wait_event_type = 'Lock'"
 ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
 
 

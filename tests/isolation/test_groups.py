@@ -20,7 +20,7 @@ WORDS = "select coalesce(array_agg(word order by word), '{}') from public.seen"
 ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
 ATTEMPTS = "select array_agg(attempts order by id) from pgqueue.jobs"
 CANCEL = "select pgqueue.cancel(%s::pgqueue.handle)"
-RUNS = "select pid from pg_stat_activity where application_name like '%batches' and wait_event_type = 'Lock'"
+RUNS = "select pid from pg_stat_activity where datname = current_database() and application_name like '%batches' and wait_event_type = 'Lock'"
 TRANSACTIONS = "select count(distinct xact) from pgqueue.history"
 
 

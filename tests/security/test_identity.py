@@ -75,7 +75,7 @@ def test_the_loopbacks_login_sees_nothing_of_other_sessions_requests(db, alice, 
     bob.execute("select pgqueue.launch('select ''a secret''')")
     alice.execute(LAUNCH)
 
-    look = "select coalesce(jsonb_agg(query), '[]') from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
+    look = "select coalesce(jsonb_agg(query), '[]') from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
     seen = fetch_value(
         alice, f"select answer from {dblink}.dblink(pgqueue._loopback_name(), %s) as t (answer jsonb)", [look]
     )

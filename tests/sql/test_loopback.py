@@ -232,7 +232,9 @@ def test_other_sessions_do_not_see_the_request(alice, bob, owner):
     alice.execute("select pgqueue.launch('select 1 /* secret */')")
     alice.execute("select pgqueue.launch(%s)", ["select 1 /* secret " + "x" * 100_000 + "*/"])
 
-    shown = owner.execute("select query from pg_stat_activity where usename like 'pgqueue_gate%'").fetchall()
+    shown = owner.execute(
+        "select query from pg_stat_activity where datname = current_database() and usename like 'pgqueue_gate%'"
+    ).fetchall()
 
     assert shown
     assert not any("secret" in query or "_gate" in query for (query,) in shown)

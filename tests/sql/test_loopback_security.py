@@ -245,7 +245,10 @@ FORBIDDEN_TO_THE_GATE = [
 
 def test_the_gate_login_can_do_nothing_but_hand_in(server, db, alice, owner):
     alice.execute("select pgqueue.launch('select 1')")
-    gate = fetch_value(owner, "select usename from pg_stat_activity where usename like 'pgqueue_gate%' limit 1")
+    gate = fetch_value(
+        owner,
+        "select usename from pg_stat_activity where datname = current_database() and usename like 'pgqueue_gate%' limit 1",
+    )
     password = fetch_value(
         owner,
         "select split_part(o, '=', 2) from pg_user_mappings, unnest(umoptions) o "
