@@ -34,7 +34,7 @@ AREAS = {
             "integration/test_transport*.py", "integration/test_unique_tasks.py", "isolation/test_declaring.py", "isolation/test_wakeups.py", "isolation/test_leaders.py",
             "unit/test_encryption.py", "unit/test_read_ahead.py", "unit/test_claim_buffer.py", "unit/test_claim_pace.py", "unit/test_broker_url.py",
             "unit/test_caller_transaction.py", "unit/test_envelope.py", "unit/test_poll_schedule.py", "unit/test_registration.py",
-            "unit/test_event_loop_adapter.py", "unit/test_connection_errors.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
+            "unit/test_event_loop_adapter.py", "unit/test_fetcher.py", "unit/test_connection_errors.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
             "unit/test_schedule_instants.py", "unit/test_celery_instants.py", "integration/test_schedules.py", "integration/test_beat.py", "integration/test_django_beat.py",
         ),
         code=("broker/*.py", "broker/*/*.py"),

@@ -88,6 +88,19 @@ def test_a_job_that_only_the_worker_may_claim_is_claimed_by_it_at_once(
     assert db.fetch_value(_NONE_LEFT) == 0
 
 
+@pytest.mark.parametrize("instead", ["return", "raise exception 'no claim by number today'"])
+def test_what_could_not_be_claimed_by_its_number_the_worker_claims_at_once(
+    db: Database, alice: Connection, idle_worker: Worker, instead: str
+) -> None:
+    made = str(db.fetch_value("select pg_get_functiondef('pgqueue._claim_announced'::regproc)"))
+    db.execute(made.replace("begin\n", f"begin\n  {instead};\n", 1))
+    alice.execute("set statement_timeout = '30 s'")
+
+    launch_apart(alice, 5)
+
+    assert db.fetch_value(_NONE_LEFT) == 0
+
+
 def test_what_forged_notifications_name_is_claimed_only_where_nothing_else_is_ready(
     db: Database, alice: Connection, idle_worker: Worker
 ) -> None:
@@ -101,7 +114,7 @@ def test_what_forged_notifications_name_is_claimed_only_where_nothing_else_is_re
     forged = [paused[0], elsewhere[0], -1, 0, 10**17, 10**18 - 1, 10**19, "1 or true", ""]
     for said in forged:
         alice.execute("select pg_notify(%s, %s)", [channel, f"job {said}"])
-    time.sleep(0.3)
+        time.sleep(0.5)  # After one that was forged it waits for up to 0.4 s before it sleeps again.
 
     left = "select array_agg(id order by id) from pgqueue.message where state = 'ready' and kind = 'job'"
     assert db.fetch_value(left) == [paused[0], elsewhere[0]]

@@ -345,5 +345,6 @@ class Fetcher(Generic[ChannelT]):
         self._capacity.note_settled(now, self._claims.max_items, self._pace.claim_seconds)
         if poll.wanted:
             self._pace.end_poll(claimed)
-            outcome = poll.outcome(claimed, are_executors_idle=self._capacity.are_executors_idle())
+            is_alone = len(claimed) == 1 and self._capacity.are_executors_idle()
+            outcome = poll.outcome(claimed, is_alone=is_alone)
             self._sleep.end_poll(outcome, self._claims.limit_seconds)

@@ -29,13 +29,13 @@ class Poll(NamedTuple):
     #: Whether only a heartbeat was due.
     is_heartbeat: bool = False
 
-    def outcome(self, claimed: list[ClaimedMessage], *, are_executors_idle: bool) -> Outcome:
-        """Return the result of the poll."""
+    def outcome(self, claimed: list[ClaimedMessage], *, is_alone: bool) -> Outcome:
+        """Return the result of the poll; `is_alone`: it has found one message, and no job runs."""
         found = Counter(message.kind for message in claimed)
         full = {kind for kind, request in self.requests.items() if request.is_met(found[kind])}
         left_out = {kind: roles for kind, roles in self.with_share.items() if roles}
         queues = {message.queue for message in claimed}
-        is_one_launch = len(claimed) == 1 and claimed[0].lane == _TOP_LEVEL and are_executors_idle
+        is_one_launch = is_alone and claimed[0].lane == _TOP_LEVEL
         return Outcome(self.wanted, full, queues, left_out, self.is_heartbeat, is_one_launch)
 
 

@@ -93,8 +93,8 @@ class PollSchedule:
             now: the present.
             is_full: it has found as many as it had asked for.
             is_awake: as for the other methods.
-            is_one_launch: it has found one job that was launched. Asleep, the worker leaves the next one to an executor
-                (decision 36), which costs less than a poll.
+            is_one_launch: it has found one job that keeps its result, as launches do, and no other runs. Asleep, the
+                worker leaves the next launch to an executor (decision 36), which costs less than a poll.
         """
         is_busy = now - self._found_at < _BUSY_SECONDS and not is_one_launch
         self._found_at = now
